@@ -5,6 +5,7 @@ Latencies are microseconds. An absent measurement is None, never 0.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
@@ -146,7 +147,7 @@ class DeviceInfo(Frozen):
 
     kind: Literal["cpu", "cuda"]
     name: str
-    details: dict[str, str] = {}
+    details: Mapping[str, str] = Field(default_factory=dict)
     """Driver, clocks, threads, cores, library versions: strings for the record."""
 
 
