@@ -21,16 +21,24 @@ PACKAGE = "ksearch.coder.playbook"
 
 @cache
 def all_families() -> tuple[Family, ...]:
-    """Every family with templates, by name. Raises ValueError when two share a name."""
+    """Every family with templates, by name. Raises ValueError when two share a name or a package has none."""
     package = importlib.import_module(PACKAGE)
     found: list[Family] = []
     for module in pkgutil.iter_modules(package.__path__):
         if module.ispkg:
-            found.extend(importlib.import_module(f"{PACKAGE}.{module.name}").FAMILIES)
+            found.extend(_families_of(f"{PACKAGE}.{module.name}"))
     names = [family.name for family in found]
     if len(names) != len(set(names)):
         raise ValueError(f"two template families share a name: {sorted(names)}")
     return tuple(sorted(found, key=lambda family: family.name))
+
+
+def _families_of(package: str) -> tuple[Family, ...]:
+    module = importlib.import_module(package)
+    families: tuple[Family, ...] | None = getattr(module, "FAMILIES", None)
+    if families is None:
+        raise ValueError(f"{package} must set FAMILIES, the tuple of its template families")
+    return families
 
 
 def families_for(definition: Definition, target: Target) -> tuple[Family, ...]:
