@@ -41,4 +41,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = [report for report in terminalreporter.stats.get("skipped", []) if "gpu" in report.keywords]
     if skipped:
-        terminalreporter.write_sep("!", f"{len(skipped)} GPU tests NOT RUN: {no_gpu_because() or 'see the skip reasons'}", yellow=True, bold=True)
+        why = no_gpu_because() or "see the skip reasons"
+        terminalreporter.write_sep("!", f"{len(skipped)} GPU tests NOT RUN: {why}", yellow=True, bold=True)
