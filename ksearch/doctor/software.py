@@ -18,7 +18,8 @@ DISTRIBUTION = "ksearch-kernels"
 def python() -> list[Check]:
     found = f"{platform.python_version()} ({platform.python_implementation()}, {platform.system()} {platform.machine()})"
     if sys.version_info[:2] > NEWEST_TESTED:
-        return [Check("python", Status.WARN, found, f"newer than {'.'.join(map(str, NEWEST_TESTED))}, the newest that ksearch is tested with")]
+        advice = f"ksearch is tested with versions up to {'.'.join(map(str, NEWEST_TESTED))}"
+        return [Check("python", Status.WARN, found, advice)]
     return [Check("python", Status.OK, found)]
 
 

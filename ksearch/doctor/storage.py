@@ -25,7 +25,8 @@ DATASET_SECONDS = 120.0
 """Longest reading of a dataset: the largest public one has some thousand files."""
 
 NETWORK_FILE_SYSTEMS = frozenset(
-    "nfs nfs4 cifs smb3 smbfs lustre gpfs beegfs ceph afs 9p pvfs2 fuse.sshfs fuse.gcsfuse fuse.s3fs".split()
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "afs", "9p", "pvfs2"}
+    | {"fuse.sshfs", "fuse.gcsfuse", "fuse.s3fs"}
 )
 """Where SQLite's write-ahead log is unsafe: it needs memory shared by all readers, so all on one host (sqlite.org/wal.html)."""
 
