@@ -30,8 +30,7 @@ from ksearch.store.events import (
     TicketSettled,
 )
 from ksearch.translate import evidence
-from ksearch.tree import Tree
-from ksearch.tree.selection import policy_named
+from ksearch.tree import Tree, policy_named
 from ksearch.tree.types import Cancelled, Change, Failed, Issued, Measured, NodeId, Settled, Ticket, TicketId, Write
 from ksearch.worldmodel.beliefs import Beliefs
 
@@ -148,7 +147,7 @@ class RunState:
                 self.incumbent = event
             case BudgetChanged():
                 self.settings = self.settings.model_copy(update={"budget": event.budget})
-                self.ledger.change_limits(_limits(event.budget))
+                self.ledger.limits = _limits(event.budget)
             case RunEnded():
                 self.ended = event
             case Opened():
@@ -160,6 +159,7 @@ class RunState:
         """Wall-clock is the time between events of one opening: what passed while the run was closed doesn't count."""
         if self.last_time is not None and not isinstance(event, Opened) and time > self.last_time:
             self.wall_seconds += time - self.last_time
+            self.ledger.book_wall(time - self.last_time)
         self.last_time = time
 
     def _tree_event(self, event: TreeEvent, tree_done: bool) -> None:
@@ -182,7 +182,7 @@ class RunState:
         self.open_tickets[ticket.ticket] = ticket
         self.why[ticket.ticket] = change.why
         if isinstance(ticket, Write) and isinstance(event, TicketIssued):
-            self.ledger.reserve(_key(ticket.ticket), Amounts(evaluations=1, gpu_seconds=event.gpu_seconds))
+            self.ledger.hold(_key(ticket.ticket), Amounts.of(evaluations=1, gpu_seconds=event.gpu_seconds))
 
     def _ticket_settled(self, change: Settled) -> None:
         ticket = self.open_tickets.pop(change.ticket)
@@ -192,7 +192,7 @@ class RunState:
         candidate = self.candidate_of(change.ticket)
         judged = candidate is not None and "evaluate" in candidate.verdicts
         seconds = candidate.device_seconds if candidate is not None else 0.0
-        self.ledger.settle(_key(change.ticket), Amounts(evaluations=int(judged), gpu_seconds=seconds))
+        self.ledger.settle(_key(change.ticket), Amounts.of(evaluations=int(judged), gpu_seconds=seconds))
         if isinstance(change.outcome, Measured | Failed):
             if candidate is not None:
                 candidate.settled = change.outcome
@@ -218,8 +218,8 @@ class RunState:
     def _started(self, event: EvaluationStarted, time: float) -> None:
         candidate = self.candidates[event.candidate]
         candidate.running, candidate.started_at = event.kind, time
-        if candidate.written.ticket is None:
-            self.ledger.reserve(_root_key(candidate), Amounts(evaluations=1, gpu_seconds=event.gpu_seconds))
+        if candidate.written.ticket is None and _root_key(candidate) not in self.ledger.reservations:
+            self.ledger.hold(_root_key(candidate), Amounts.of(evaluations=1, gpu_seconds=event.gpu_seconds))
 
     def _answered(self, event: EvaluationSettled) -> None:
         candidate = self.candidates[event.candidate]
@@ -227,7 +227,7 @@ class RunState:
         candidate.device_seconds += event.device_seconds
         candidate.verdicts[event.kind] = event
         if candidate.written.ticket is None:
-            self.ledger.settle(_root_key(candidate), Amounts(evaluations=1, gpu_seconds=candidate.device_seconds))
+            self.ledger.settle(_root_key(candidate), Amounts.of(evaluations=1, gpu_seconds=candidate.device_seconds))
 
     def _root(self, event: RootSettled) -> None:
         self.root = event
@@ -250,7 +250,7 @@ def _settled_reward(candidate: CandidateState) -> float:
 
 
 def _limits(budget: BudgetSettings) -> Limits:
-    return Limits(
+    return Limits.of(
         evaluations=budget.max_evaluations,
         gpu_seconds=budget.max_gpu_seconds,
         usd=budget.max_usd,
