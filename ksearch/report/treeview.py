@@ -18,7 +18,7 @@ from ksearch.tree import NodeView, views
 
 
 def print_tree(run: str, runs_dir: Path | None, *, depth: int | None, rows: int, as_json: bool) -> None:
-    paths = find_run(run, runs_dir if runs_dir is not None else default_runs_dir())
+    paths = find_run(run, default_runs_dir(runs_dir))
     with EventLog.open_reader(paths.database) as log:
         state = read_state(log)
     if as_json:

@@ -29,6 +29,7 @@ from ksearch.store.events import (
     TicketIssued,
     TicketSettled,
 )
+from ksearch.store.errors import StoreError
 from ksearch.translate import evidence
 from ksearch.tree import Tree, policy_named
 from ksearch.tree.types import Cancelled, Change, Failed, Issued, Measured, NodeId, Settled, Ticket, TicketId, Write
@@ -38,7 +39,7 @@ ROOT_KEY = "root"
 """Ledger key of the evaluations that establish the root."""
 
 
-class BrokenLog(ValueError):
+class BrokenLog(StoreError):
     """The events contradict each other: the file was edited or written by a faulty program."""
 
 

@@ -1,0 +1,92 @@
+"""Row-wise operators and matrix products: rmsnorm, softmax, gemm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ksearch.definitions.kits.base import Buckets, Draw, HiddenCases, OperatorKit, Tensors
+from ksearch.definitions.schema import Recipe, ValueKind, Workload
+
+_UNLIKE_NORMALS: tuple[ValueKind, ...] = ("normal", "scaled", "offset", "heavy", "rows")
+
+
+def rmsnorm_inputs(draw: Draw) -> Tensors:
+    """Weights around 1 but never all 1: an operator that drops them must fail."""
+    rows = {name: draw.activations(name) for name in ("hidden_states", "residual") if name in draw.definition.inputs}
+    return {**rows, "weight": 1 + 0.3 * draw.normal(*draw.shape("weight"))}
+
+
+def softmax_inputs(draw: Draw) -> Tensors:
+    return {"logits": draw.activations("logits", scale=2.0)}
+
+
+def gemm_inputs(draw: Draw) -> Tensors:
+    """B is scaled by 1 / sqrt(K), so that C keeps A's scale and float16 doesn't overflow."""
+    k = draw.shape("B")[1]
+    return {"A": draw.activations("A"), "B": draw.normal(*draw.shape("B")) * k**-0.5}
+
+
+def fp8_gemm_inputs(draw: Draw) -> Tensors:
+    """Scales differ from block to block and by row: a kernel that drops or misplaces one must fail."""
+    k = draw.shape("B")[1]
+    spread = {"rows": 2.0, "heavy": 1.5}.get(draw.recipe.values, 0.5)
+    return {
+        "A": draw.fp8(*draw.shape("A")),
+        "A_scale": 10 ** draw.uniform(-spread, spread, *draw.shape("A_scale")),
+        "B": draw.fp8(*draw.shape("B")),
+        "B_scale": 10 ** draw.uniform(-0.5, 0.5, *draw.shape("B_scale")) * k**-0.5,
+    }
+
+
+def _hidden_over(cases: HiddenCases, axis: str) -> Sequence[Workload]:
+    """Ends and between of the one var axis, each with another distribution of values."""
+    values = cases.spread(axis, len(_UNLIKE_NORMALS))
+    pairs = zip(values * len(_UNLIKE_NORMALS), _UNLIKE_NORMALS, strict=False)
+    return [cases.workload({axis: value}, Recipe(values=kind)) for value, kind in pairs]
+
+
+_ROWS = Buckets("batch_size", "b", (16, 1024))
+_M = Buckets("M", "m", (16, 512))
+
+KITS = (
+    OperatorKit(
+        name="rmsnorm",
+        op_type="rmsnorm",
+        axes=frozenset({"batch_size"}),
+        inputs=frozenset({"hidden_states", "weight"}),
+        generate=rmsnorm_inputs,
+        regime=_ROWS.regime,
+        size=_ROWS.size,
+        hidden=lambda cases: _hidden_over(cases, "batch_size"),
+    ),
+    OperatorKit(
+        name="softmax",
+        op_type="softmax",
+        axes=frozenset({"batch_size"}),
+        inputs=frozenset({"logits"}),
+        generate=softmax_inputs,
+        regime=_ROWS.regime,
+        size=_ROWS.size,
+        hidden=lambda cases: _hidden_over(cases, "batch_size"),
+    ),
+    OperatorKit(
+        name="gemm_fp8",
+        op_type="gemm",
+        axes=frozenset({"M"}),
+        inputs=frozenset({"A", "A_scale", "B", "B_scale"}),
+        generate=fp8_gemm_inputs,
+        regime=_M.regime,
+        size=_M.size,
+        hidden=lambda cases: _hidden_over(cases, "M"),
+    ),
+    OperatorKit(
+        name="gemm",
+        op_type="gemm",
+        axes=frozenset({"M"}),
+        inputs=frozenset({"A", "B"}),
+        generate=gemm_inputs,
+        regime=_M.regime,
+        size=_M.size,
+        hidden=lambda cases: _hidden_over(cases, "M"),
+    ),
+)
