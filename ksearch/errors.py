@@ -1,0 +1,29 @@
+"""Errors that end a command, each with its exit code. Anything else that escapes is an internal error (exit 1)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class KsearchError(Exception):
+    """Base: the message names the thing, the place and the way out."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class BadInput(KsearchError):
+    """Refused before anything was spent or written."""
+
+    exit_code = 2
+
+
+class NoCandidate(KsearchError):
+    """The search ended without a passing candidate."""
+
+    exit_code = 3
+
+
+class Unavailable(KsearchError):
+    """An evaluator or provider can't be reached or used."""
+
+    exit_code = 4
