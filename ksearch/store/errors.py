@@ -45,3 +45,7 @@ class BlobError(StoreError):
 
 class BadExport(StoreError):
     """A JSON-lines file that is not a whole, valid export; the message names the line."""
+
+
+class BadRunName(StoreError):
+    """A name that can't be a run's: it must be one plain folder name."""

@@ -16,12 +16,16 @@ from ksearch.store.errors import RunsDirError
 
 WAY_OUT = "choose a folder on a local disk with --runs-dir"
 
-NETWORK_TYPES = frozenset(
-    "nfs nfs3 nfs4 lustre 9p cifs smb smb2 smb3 smbfs ceph beegfs fhgfs gpfs panfs afs ncpfs glusterfs ocfs2 gfs2 orangefs pvfs2 wekafs vboxsf".split()
-)
-NETWORK_FUSE = frozenset(
-    "sshfs s3fs gcsfuse rclone glusterfs juicefs goofys blobfuse blobfuse2 mount-s3 mountpoint-s3 ceph ceph-fuse cvmfs2 davfs".split()
-)
+# fmt: off
+NETWORK_TYPES = frozenset({
+    "nfs", "nfs3", "nfs4", "lustre", "9p", "cifs", "smb", "smb2", "smb3", "smbfs", "ceph", "beegfs", "fhgfs", "gpfs", "panfs", "afs",
+    "ncpfs", "glusterfs", "ocfs2", "gfs2", "orangefs", "pvfs2", "wekafs", "vboxsf",
+})
+NETWORK_FUSE = frozenset({
+    "sshfs", "s3fs", "gcsfuse", "rclone", "glusterfs", "juicefs", "goofys", "blobfuse", "blobfuse2", "mount-s3", "mountpoint-s3", "ceph",
+    "ceph-fuse", "cvmfs2", "davfs",
+})
+# fmt: on
 
 _MOUNTS = Path("/proc/self/mountinfo")
 

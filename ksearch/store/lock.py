@@ -60,6 +60,10 @@ class WriterLock:
         _held[self._key] = os.getpid()
         self._sign()
 
+    @property
+    def held(self) -> bool:
+        return self._fd >= 0
+
     def release(self) -> None:
         """Give the run up; again: no effect. The file stays: removing it would let two writers lock two files of one name."""
         if self._fd >= 0:
