@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ksearch.errors import BadInput
 
-class StoreError(Exception):
+
+class StoreError(BadInput):
     """Base of everything the store raises for its caller to show; never raised for a bug."""
 
 
