@@ -97,8 +97,8 @@ def resolve_name(query: str, more: set[str] | None = None) -> str:
         return query
     if query in ALIASES:
         return ALIASES[query]
-    spellings = {name: name for name in names} | ALIASES
-    matches = sorted({full for spelling, full in spellings.items() if query and spelling.startswith(query)})
+    spellings = {**{name: name for name in names}, **ALIASES}
+    matches: list[str] = sorted({full for spelling, full in spellings.items() if query and spelling.startswith(query)})
     if len(matches) == 1:
         return matches[0]
     if matches:
@@ -124,3 +124,8 @@ def workloads_for(definition: Definition, device_kind: DeviceKind, dataset: Data
     if found := own or bundled_workloads(definition.name, device_kind):
         return found
     raise BadInput(f"no workloads are known for {definition.name}: give a file with --workloads, or a dataset that has some with --dataset")
+
+
+def definition_json(definition: Definition) -> str:
+    """The Definition as FlashInfer-Trace JSON: what is unset is left out, so that flashinfer_bench reads back the same."""
+    return definition.model_dump_json(indent=2, exclude_unset=True)

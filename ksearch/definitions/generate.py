@@ -37,11 +37,9 @@ def make_inputs(
     check_axes(definition, workload)
     draw = Draw(definition, workload, seed, device)
     tensors = [name for name, spec in definition.inputs.items() if spec.shape is not None]
-    recorded = {name for name in tensors if isinstance(workload.inputs.get(name), SafetensorsInput)}
+    recorded = [name for name in tensors if isinstance(workload.inputs.get(name), SafetensorsInput)]
     made = kit_for(definition).generate(draw) if len(recorded) < len(tensors) else {}
-    return tuple(
-        _input(draw, name, spec, made.get(name), dataset_root if name in recorded else None) for name, spec in definition.inputs.items()
-    )
+    return tuple(_input(draw, name, spec, made.get(name), dataset_root) for name, spec in definition.inputs.items())
 
 
 def renewed_inputs(definition: Definition) -> tuple[str, ...]:
@@ -57,18 +55,15 @@ def fresh_values(
 
     Recorded inputs come back with their recorded values, in new storage. The given tensors are read, never written.
     """
-    device = next((str(x.device) for x in inputs if hasattr(x, "device")), "cpu")
     kit = kit_for(definition)
-    if kit.refresh is None or any(isinstance(spec, SafetensorsInput) for spec in workload.inputs.values()):
-        new = make_inputs(definition, workload, seed, device, dataset_root)
-    else:
-        draw = Draw(definition, workload, seed, device)
-        made = kit.refresh(draw, dict(zip(definition.inputs, inputs, strict=True)))
-        new = tuple(_input(draw, name, spec, made.get(name), None) for name, spec in definition.inputs.items())
-    renewed = renewed_inputs(definition)
+    before = dict(zip(definition.inputs, inputs, strict=True))
+    device = next((str(value.device) for value in inputs if hasattr(value, "device")), "cpu")
+    draw = Draw(definition, workload, seed, device)
+    recorded = any(isinstance(spec, SafetensorsInput) for spec in workload.inputs.values())
+    made = kit.refresh(draw, before) if kit.refresh and not recorded else kit.generate(draw)
     return tuple(
-        old if name not in renewed and hasattr(old, "device") else fresh
-        for name, old, fresh in zip(definition.inputs, inputs, new, strict=True)
+        before[name] if name in kit.invariant else _input(draw, name, spec, made.get(name), dataset_root)
+        for name, spec in definition.inputs.items()
     )
 
 
@@ -84,7 +79,7 @@ def _input(draw: Draw, name: str, spec: TensorSpec, made: Any, dataset_root: str
         return _scalar(draw, name, spec, given)
     if isinstance(given, SafetensorsInput):
         return load_recorded(draw.definition, draw.workload, name, given, dataset_root).to(draw.device)
-    value = by_dtype(draw, name, spec) if made is None else made
+    value = by_dtype(draw, name, spec) if made is None else made() if callable(made) else made
     if tuple(value.shape) != draw.shape(name):
         raise BadInput(f"{draw.definition.name}: made {name!r} of shape {tuple(value.shape)} where {draw.shape(name)} is declared")
     return value.to(torch_dtype(spec.dtype)).contiguous()

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from ksearch.definitions.generate import check_axes
 from ksearch.definitions.kits import kit_for
 from ksearch.definitions.schema import Definition, Workload
-from ksearch.errors import BadInput
 from ksearch.judge.verdict import JudgedWorkload
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -98,7 +99,7 @@ class Draw:
 
 
 Tensors = Mapping[str, Any]
-"""Generated inputs by name."""
+"""Generated inputs by name: tensors, or functions that make one when it is needed (big ones that are often kept)."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ class HiddenCases:
         return Workload(
             axes=dict(axes),
             inputs={name: self._input(name) for name in self.definition.inputs},
-            uuid=f"hidden-{self.seed % 2**64:016x}-{self._made}",
+            uuid=f"hidden-{hashlib.sha256(str(self.seed).encode()).hexdigest()[:12]}-{self._made}",
             recipe=recipe or Recipe(),
         )
 

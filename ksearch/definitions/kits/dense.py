@@ -23,7 +23,7 @@ def softmax_inputs(draw: Draw) -> Tensors:
 def gemm_inputs(draw: Draw) -> Tensors:
     """B is scaled by 1 / sqrt(K), so that C keeps A's scale and float16 doesn't overflow."""
     k = draw.shape("B")[1]
-    return {"A": draw.activations("A"), "B": draw.normal(*draw.shape("B")) * k**-0.5}
+    return {"A": draw.activations("A"), "B": lambda: draw.normal(*draw.shape("B")) * k**-0.5}
 
 
 def fp8_gemm_inputs(draw: Draw) -> Tensors:
@@ -33,8 +33,8 @@ def fp8_gemm_inputs(draw: Draw) -> Tensors:
     return {
         "A": draw.fp8(*draw.shape("A")),
         "A_scale": 10 ** draw.uniform(-spread, spread, *draw.shape("A_scale")),
-        "B": draw.fp8(*draw.shape("B")),
-        "B_scale": 10 ** draw.uniform(-0.5, 0.5, *draw.shape("B_scale")) * k**-0.5,
+        "B": lambda: draw.fp8(*draw.shape("B")),
+        "B_scale": lambda: 10 ** draw.uniform(-0.5, 0.5, *draw.shape("B_scale")) * k**-0.5,
     }
 
 
@@ -78,6 +78,7 @@ KITS = (
         regime=_M.regime,
         size=_M.size,
         hidden=lambda cases: _hidden_over(cases, "M"),
+        invariant=("B", "B_scale"),
     ),
     OperatorKit(
         name="gemm",
@@ -88,5 +89,6 @@ KITS = (
         regime=_M.regime,
         size=_M.size,
         hidden=lambda cases: _hidden_over(cases, "M"),
+        invariant=("B", "B_scale"),
     ),
 )

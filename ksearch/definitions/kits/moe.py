@@ -17,20 +17,22 @@ def moe_inputs(draw: Draw) -> Tensors:
         "routing_bias": 0.1 * draw.normal(*draw.shape("routing_bias")),
         "hidden_states": draw.fp8(*draw.shape("hidden_states")),
         "hidden_states_scale": 10 ** draw.uniform(-0.25, 0.25, *draw.shape("hidden_states_scale")),
-        "gemm1_weights": draw.fp8(*draw.shape("gemm1_weights")),
+        "gemm1_weights": lambda: draw.fp8(*draw.shape("gemm1_weights")),
         "gemm1_weights_scale": 4 * hidden**-0.5 * 10 ** draw.uniform(-0.25, 0.25, *draw.shape("gemm1_weights_scale")),
-        "gemm2_weights": draw.fp8(*draw.shape("gemm2_weights")),
+        "gemm2_weights": lambda: draw.fp8(*draw.shape("gemm2_weights")),
         "gemm2_weights_scale": 2 * intermediate**-0.5 * 10 ** draw.uniform(-0.25, 0.25, *draw.shape("gemm2_weights_scale")),
     }
 
 
 def _logits(draw: Draw) -> Any:
-    """Normals; "clustered" sends nearly all tokens to eight local experts, "ties" makes many experts equal."""
+    """Normals, the first token drawn to the local experts: they may be one routing group that half of all tokens pass by,
+    and an output of zeros would test nothing. "clustered" sends nearly all tokens to eight of them."""
     logits = draw.activations("routing_logits")
+    offset = draw.workload.inputs.get("local_expert_offset")
+    first = int(offset.value) if isinstance(offset, ScalarInput) else 0
+    logits[:1, first : first + draw.shape("gemm1_weights")[0]] += 3
     if draw.recipe.values == "clustered":
-        offset = draw.workload.inputs.get("local_expert_offset")
-        start = int(offset.value) if isinstance(offset, ScalarInput) else 0
-        logits[:, start : start + 8] += 6
+        logits[:, first : first + 8] += 6
     return logits
 
 
