@@ -95,7 +95,9 @@ def _with_notes(setup: Setup, dataset: Dataset | None) -> Setup:
     settings, family = setup.settings, family_for(setup.definition, setup.target)
     regimes = ", ".join(f"{count} {name}" for name, count in _regime_counts(setup.full))
     baseline = "the definition's reference" if setup.baseline is None else setup.baseline.name
-    device_why = "asked for" if settings.device != "auto" else "the first GPU found" if setup.device.kind == "cuda" else "no NVIDIA GPU here"
+    device_why = (
+        "asked for" if settings.device != "auto" else "the first GPU found" if setup.device.kind == "cuda" else "no NVIDIA GPU here"
+    )
     templates = f"{family.name}: {len(family.catalogue(setup.definition, setup.target).techniques)} techniques"
     if not has_templates(family):
         templates = "no templates for this definition: the search starts from its reference with generic techniques"
@@ -109,9 +111,7 @@ def _with_notes(setup: Setup, dataset: Dataset | None) -> Setup:
         f"evaluator   {settings.evaluator}, {parallel_of(setup)} candidates in flight",
         f"budget      {budget_line(settings)}",
     )
-    return Setup(
-        settings, setup.definition, setup.full, setup.subset, setup.baseline, setup.start, setup.device, setup.target, notes
-    )
+    return Setup(settings, setup.definition, setup.full, setup.subset, setup.baseline, setup.start, setup.device, setup.target, notes)
 
 
 def _regime_counts(workloads: tuple[JudgedWorkload, ...]) -> list[tuple[str, int]]:
@@ -122,7 +122,13 @@ def _regime_counts(workloads: tuple[JudgedWorkload, ...]) -> list[tuple[str, int
 
 
 def budget_line(settings: Settings) -> str:
-    names = {"max_evaluations": "evaluations", "max_gpu_seconds": "GPU-seconds", "max_usd": "US dollars", "max_tokens": "tokens", "max_time_s": "seconds"}
+    names = {
+        "max_evaluations": "evaluations",
+        "max_gpu_seconds": "GPU-seconds",
+        "max_usd": "US dollars",
+        "max_tokens": "tokens",
+        "max_time_s": "seconds",
+    }
     limits = [f"{getattr(settings.budget, key):g} {unit}" for key, unit in names.items() if getattr(settings.budget, key) is not None]
     return ", ".join(limits) if limits else "no limit: stop it with Ctrl-C"
 

@@ -125,7 +125,9 @@ def _same_setup(state: RunState, log: EventLog) -> Setup:
     """What the run was about, taken from the log; refused when the same names mean something else by now."""
     header = state.header
     if header.judge_version != JUDGE_VERSION:
-        raise BadInput(f"run {header.run}: judged by version {header.judge_version}, this is {JUDGE_VERSION}; its numbers can't be continued")
+        raise BadInput(
+            f"run {header.run}: judged by version {header.judge_version}, this is {JUDGE_VERSION}; its numbers can't be continued"
+        )
     now = prepare(state.settings.model_copy(update={"start": None, "baseline": None, "device": header.device}))
     if now.device.name != header.device_name:
         raise BadInput(f"run {header.run}: measured on {header.device_name}, {now.device.spec} here is {now.device.name}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -27,7 +26,7 @@ from ksearch.store.events import (
 from ksearch.store.fold import CandidateState, RunState
 from ksearch.store.journal import Journal
 from ksearch.translate import failed_stage, mean_latencies, reward
-from ksearch.tree.types import ROOT, Outcome, Proposed, TicketId, Write, WriteMode
+from ksearch.tree.types import Outcome, Proposed, TicketId, Write, WriteMode
 from ksearch.worldmodel.types import Planner, Proposal, ProposeRequest
 
 MAX_LOSSES = 3

@@ -34,7 +34,12 @@ def run_arguments(folder: Path, name: str) -> list[str]:
 
 def start(arguments: list[str], marker: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env={**os.environ, "KSEARCH_TEST_MARK": marker}
+        arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "KSEARCH_TEST_MARK": marker},
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ksearch.cli import config, doctor, run, runs
+from ksearch.cli import config, definitions, doctor, run, runs
 from ksearch.errors import KsearchError
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ def _options(
 
 for _register in (run.register, runs.register, config.register, doctor.register):
     _register(app)
+app.command("definitions", help="List the definitions, or describe one.")(definitions.definitions_command)
 
 
 def main() -> None:

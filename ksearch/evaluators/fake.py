@@ -59,7 +59,9 @@ def fake_verdict(job: Job, seed: int) -> Verdict:
     digest = job.solution.digest
     lottery = _uniform(seed, digest, "fate")
     if lottery < FAILURE_SHARE and job.opponent is not None:
-        stage, status = (Stage.COMPILE, Status.COMPILE_ERROR) if lottery < FAILURE_SHARE / 2 else (Stage.NUMERICS, Status.INCORRECT_NUMERICAL)
+        stage, status = (
+            (Stage.COMPILE, Status.COMPILE_ERROR) if lottery < FAILURE_SHARE / 2 else (Stage.NUMERICS, Status.INCORRECT_NUMERICAL)
+        )
         return _verdict(job, status, stage=stage, evidence=Evidence(message="the fake landscape has a hole here"))
     ours = _latency(seed, digest)
     paired = None if job.opponent is None or job.kind == "evaluate" else _pair(ours, _latency(seed, job.opponent.digest))
@@ -82,7 +84,12 @@ def _verdict(
 
 def _row(judged: JudgedWorkload, latency_us: float) -> WorkloadResult:
     return WorkloadResult(
-        uuid=judged.workload.uuid, regime=judged.regime, weight=judged.weight, latency_us=latency_us, baseline_us=BASELINE_US, samples_us=(latency_us,)
+        uuid=judged.workload.uuid,
+        regime=judged.regime,
+        weight=judged.weight,
+        latency_us=latency_us,
+        baseline_us=BASELINE_US,
+        samples_us=(latency_us,),
     )
 
 

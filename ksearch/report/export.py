@@ -8,9 +8,9 @@ from pathlib import Path
 from ksearch.definitions.schema import Solution
 from ksearch.definitions.solutions import save_folder
 from ksearch.errors import BadInput
-from ksearch.store.jsonl import export_jsonl, import_jsonl
 from ksearch.store.fold import CandidateState, RunState
 from ksearch.store.journal import read_state
+from ksearch.store.jsonl import export_jsonl, import_jsonl
 from ksearch.store.log import EventLog
 from ksearch.store.runs import default_runs_dir, find_run
 

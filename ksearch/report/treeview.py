@@ -71,12 +71,10 @@ def tree_lines(state: RunState, *, depth: int | None, rows: int) -> Iterator[str
             children.setdefault(view.parent, []).append(view)
     yield f"{state.header.run}  {state.header.definition_name} on {state.header.device_name}: {len(nodes)} nodes, {state.evaluations} evaluations"
     yield "     N    F    O    K      Q    best     P    latency  plan (* incumbent, x closed, ? unproven)"
-    shown = 0
-    for view, level in _walk(nodes[0], children, depth):
+    for shown, (view, level) in enumerate(_walk(nodes[0], children, depth)):
         if rows and shown >= rows:
             yield f"... {len(nodes) - shown} more nodes; --rows 0 shows all"
             return
-        shown += 1
         yield _line(state, view, level)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ksearch.budget import Amounts, Ledger, Limits
 from ksearch.settings import BudgetSettings, Settings
 from ksearch.store.changes import TreeEvent, to_change
+from ksearch.store.errors import StoreError
 from ksearch.store.events import (
     ArmOpenedEvent,
     BudgetChanged,
@@ -29,7 +30,6 @@ from ksearch.store.events import (
     TicketIssued,
     TicketSettled,
 )
-from ksearch.store.errors import StoreError
 from ksearch.translate import evidence
 from ksearch.tree import Tree, policy_named
 from ksearch.tree.types import Cancelled, Change, Failed, Issued, Measured, NodeId, Settled, Ticket, TicketId, Write

@@ -37,11 +37,15 @@ TARGET = Target("cpu", None, ("python",))
 def technique(name: str, needs: tuple[str, ...] = ()) -> Technique:
     return Technique(
         id=name, target="code", sets={name: True}, intent=name, rationale=name, gain_mean=0.3, gain_sd=0.3,
-        p_success=0.8, difficulty=1, needs={other: (True,) for other in needs},
+        p_success=0.8, difficulty=1, needs=dict.fromkeys(needs, (True,)),
     )  # fmt: skip
 
 
-CATALOGUE = Catalogue("toy", dict.fromkeys("abcdefg", False), (*map(technique, "abcd"), technique("e", ("a",)), technique("f", ("b",)), technique("g", ("e",))))
+CATALOGUE = Catalogue(
+    "toy",
+    dict.fromkeys("abcdefg", False),
+    (*map(technique, "abcd"), technique("e", ("a",)), technique("f", ("b",)), technique("g", ("e",))),
+)
 
 
 @dataclass(frozen=True)

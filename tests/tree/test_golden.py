@@ -33,10 +33,10 @@ def test_honesty_is_the_shrunk_regression(tree: Tree) -> None:
 
 def test_values(tree: Tree) -> None:
     _, a, b, c = views(tree)
-    assert (a.V0, b.V0, c.V0) == pytest.approx((0.16, 0.128, 0.064))
-    assert a.Q == pytest.approx(0.6 * 0.2 + 0.4 * (0.16 + 0.2) / 2)
-    assert b.Q == pytest.approx((0.128 + (0 - 0.1)) / 2)
-    assert c.Q == pytest.approx(0.064)
+    assert pytest.approx((0.16, 0.128, 0.064)) == (a.V0, b.V0, c.V0)
+    assert pytest.approx(0.6 * 0.2 + 0.4 * (0.16 + 0.2) / 2) == a.Q
+    assert pytest.approx((0.128 + (0 - 0.1)) / 2) == b.Q
+    assert pytest.approx(0.064) == c.Q
     assert (tree.scale().lo, tree.scale().span) == pytest.approx((0.0, 0.2))
 
 

@@ -40,7 +40,7 @@ def test_counts_add_up(bundle: tuple[st.DataObject, str, int]) -> None:
             assert getattr(node.subtree, name) == total
         assert node.subtree.O == 0, "everything is settled"
         own = [other.own.M for other in below(node) if other.own.M is not None]
-        assert node.subtree.M == max(own, default=None)
+        assert max(own, default=None) == node.subtree.M
 
 
 @settings(max_examples=60, deadline=None)
