@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from ksearch.store.errors import BadEvent, BadExport, BadRunName, RunExists, RunsDirError, SecretRefused
 from ksearch.store.log import EventLog, EventRow, RunMeta, StoredEvent, digest_of
@@ -26,6 +26,8 @@ from ksearch.store.runs import RunPaths, check_name
 FORMAT = "ksearch-run"
 VERSION = 1
 _BATCH = 1000
+
+T = TypeVar("T")
 
 
 def export_jsonl(log: EventLog, file: BinaryIO) -> None:
@@ -186,7 +188,7 @@ class _Reader:
             raise self._bad("not a JSON object")
         return data
 
-    def _get(self, data: dict[str, Any], key: str, kind: type[Any]) -> Any:
+    def _get(self, data: dict[str, Any], key: str, kind: type[T]) -> T:
         value = data.get(key)
         if not isinstance(value, kind) or isinstance(value, bool):
             raise self._bad(f"{key!r} is missing or no {kind.__name__}")
