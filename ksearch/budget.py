@@ -55,8 +55,10 @@ class Amounts:
     wall_seconds: Decimal = ZERO
 
     def __post_init__(self) -> None:
-        for resource in Resource:
-            _check(resource, self[resource])
+        # Logs of many thousand steps are folded through here: what is plainly nothing isn't looked at twice.
+        for resource, value in zip(Resource, (self.evaluations, self.gpu_seconds, self.usd, self.tokens, self.wall_seconds), strict=True):
+            if value is not ZERO and (value != 0 or resource in _COUNTS):
+                _check(resource, value)
 
     @classmethod
     def of(
@@ -282,6 +284,8 @@ class Ledger:
 
 def exact(value: float | Decimal) -> Decimal:
     """A Decimal with nine places from a number, through its shortest decimal form (0.1 becomes 0.1)."""
+    if value == 0:
+        return ZERO
     number = value if isinstance(value, Decimal) else Decimal(str(value))
     if not number.is_finite() or abs(number) > _LARGEST:
         raise LedgerError(f"{value} is not an amount of anything")

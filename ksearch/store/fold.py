@@ -33,7 +33,8 @@ from ksearch.store.events import (
 from ksearch.translate import evidence
 from ksearch.tree import Tree, policy_named
 from ksearch.tree.types import Cancelled, Change, Failed, Issued, Measured, NodeId, Settled, Ticket, TicketId, Write
-from ksearch.worldmodel.beliefs import Beliefs
+from ksearch.worldmodel.beliefs import Beliefs, revised
+from ksearch.worldmodel.types import Belief
 
 ROOT_KEY = "root"
 """Ledger key of the evaluations that establish the root."""
@@ -68,7 +69,7 @@ class RunState:
     settings: Settings
     ledger: Ledger
     tree: Tree | None = None
-    beliefs: Beliefs = field(default_factory=Beliefs)
+    by_technique: dict[str, Belief] = field(default_factory=dict)
     candidates: dict[CandidateId, CandidateState] = field(default_factory=dict)
     by_ticket: dict[int, CandidateId] = field(default_factory=dict)
     by_digest: dict[str, CandidateId] = field(default_factory=dict)
@@ -105,6 +106,10 @@ class RunState:
         """The fastest candidate of a node that passed."""
         passed = [c for c in self.candidates_of(node) if isinstance(c.settled, Measured)]
         return max(passed, key=_settled_reward, default=None)
+
+    @property
+    def beliefs(self) -> Beliefs:
+        return Beliefs(self.by_technique)
 
     @property
     def incumbent_candidate(self) -> CandidateState | None:
@@ -160,7 +165,6 @@ class RunState:
         """Wall-clock is the time between events of one opening: what passed while the run was closed doesn't count."""
         if self.last_time is not None and not isinstance(event, Opened) and time > self.last_time:
             self.wall_seconds += time - self.last_time
-            self.ledger.book_wall(time - self.last_time)
         self.last_time = time
 
     def _tree_event(self, event: TreeEvent, tree_done: bool) -> None:
@@ -205,7 +209,9 @@ class RunState:
         reward = outcome.reward if isinstance(outcome, Measured) else None
         stage = outcome.stage if isinstance(outcome, Failed) else None
         parent = self.tree.parent(ticket.node)
-        self.beliefs = self.beliefs.learn(evidence(ticket.node, ticket.plan[-1], reward, self.tree.own_best(parent), stage))
+        taught = evidence(ticket.node, ticket.plan[-1], reward, self.tree.own_best(parent), stage)
+        if taught.followed:
+            self.by_technique[taught.action.technique] = revised(self.beliefs.belief(taught.action.technique), taught)
 
     def _written(self, event: CandidateWritten) -> None:
         if event.candidate in self.candidates:
