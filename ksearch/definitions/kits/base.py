@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ksearch.definitions.schema import Definition, InputSpec, RandomInput, Recipe, ScalarInput, Workload
+from ksearch.definitions.schema import Definition, InputSpec, RandomInput, Recipe, ScalarInput, ValueKind, Workload
 from ksearch.errors import BadInput
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Draw:
     def fp8(self, *shape: int) -> torch.Tensor:
         """Finite float8_e4m3fn in (-2, 2) straight from random bits: weights of a gigabyte cost one pass, not a float copy.
 
-        Clearing the top exponent bit leaves exponents -7 to 0 with equal chance, so the root mean square is about 0.47.
+        Clearing the top exponent bit leaves exponents -7 to 0 with equal chance, so the root mean square is about 0.6.
         """
         import math
 
@@ -149,12 +150,20 @@ class HiddenCases:
     def greatest(self, axis: str) -> int:
         return max(workload.axes[axis] for workload in self.base)
 
-    def spread(self, axis: str, count: int) -> list[int]:
-        """Values of an axis: its ends, their inner neighbours, and some between, evenly on a log scale; without repeats."""
+    def sizes(self, axis: str, count: int) -> list[int]:
+        """At most `count` values of an axis in random order: its ends, one at random, the ends' neighbours, more at random.
+
+        The random ones are even on a log scale, as batch sizes and token counts are.
+        """
         low, high = self.least(axis), self.greatest(axis)
         between = [round(max(low, 1) * (max(high, 1) / max(low, 1)) ** self.rng.random()) for _ in range(count)]
-        values = [high, low, min(low + 1, high), max(high - 1, low), *between]
-        return list(dict.fromkeys(values))[:count]
+        values = dict.fromkeys([high, low, between[0], min(low + 1, high), max(high - 1, low), *between])
+        return self.rng.sample(list(values)[:count], min(count, len(values)))
+
+    def each(self, axis: str, kinds: Sequence[ValueKind]) -> list[Workload]:
+        """A workload for each kind of values, over sizes of the one axis that is free."""
+        sizes = self.sizes(axis, len(kinds))
+        return [self.workload({axis: size}, Recipe(values=kind)) for size, kind in zip(itertools.cycle(sizes), kinds, strict=False)]
 
     def workload(self, axes: Mapping[str, int], recipe: Recipe | None = None) -> Workload:
         """A workload of these axes, with the scalars of a known one; tensors always drawn, never the recorded ones."""
