@@ -107,8 +107,8 @@ Tensors = Mapping[str, Any]
 class OperatorKit:
     """What the definition's JSON can't say: how to make valid inputs, which regimes exist, which hidden cases break kernels.
 
-    `op_type`, `axes` (var) and `inputs` recognise the operator: a definition that has them all, whatever its sizes and
-    element types. `generate` returns the tensors it has an opinion on (float32 is rounded to the declared type), the
+    `op_type`, var `axes`, `constants` and `inputs` recognise the operator: a definition that has them all, whatever its
+    sizes and element types. `generate` returns the tensors it has an opinion on (float32 is rounded to the declared type), the
     rest are drawn by dtype. `regime` and `size` look only at axes and recipe. `invariant` names inputs that stay the
     same from call to call in real use (weights); all others are new for each timed call.
     """
@@ -121,12 +121,14 @@ class OperatorKit:
     regime: Callable[[Definition, Workload], str]
     size: Callable[[Definition, Workload], float]
     hidden: Callable[[HiddenCases], Sequence[Workload]]
+    constants: frozenset[str] = frozenset()
     invariant: tuple[str, ...] = ()
     refresh: Callable[[Draw, Tensors], Tensors] | None = None
     """Cheaper than `generate` where earlier inputs help: new values in new storage from a call's inputs (by name)."""
 
     def recognises(self, definition: Definition) -> bool:
-        return definition.op_type == self.op_type and self.axes <= set(definition.var_axes) and self.inputs <= definition.inputs.keys()
+        axes_fit = self.axes <= set(definition.var_axes) and self.constants <= definition.const_axes.keys()
+        return definition.op_type == self.op_type and axes_fit and self.inputs <= definition.inputs.keys()
 
 
 @dataclass

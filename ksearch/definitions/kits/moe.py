@@ -43,12 +43,19 @@ def moe_hidden(cases: HiddenCases) -> Sequence[Workload]:
 
 _TOKENS = Buckets("seq_len", "t", (16, 128))
 
+_INPUTS = frozenset(
+    {
+        *("routing_logits", "routing_bias", "hidden_states", "hidden_states_scale"),
+        *("gemm1_weights", "gemm1_weights_scale", "gemm2_weights", "gemm2_weights_scale"),
+    }
+)
+
 KITS = (
     OperatorKit(
         name="moe_fp8",
         op_type="moe",
         axes=frozenset({"seq_len"}),
-        inputs=frozenset({"routing_logits", "routing_bias", "hidden_states", "hidden_states_scale", "gemm1_weights", "gemm2_weights"}),
+        inputs=_INPUTS,
         generate=moe_inputs,
         regime=_TOKENS.regime,
         size=_TOKENS.size,
