@@ -1,27 +1,29 @@
-"""Errors a person can act on. Each names the thing, the place and the way out; the CLI prints the message and exits with the code."""
+"""Errors that end a command, each with its exit code. Anything else that escapes is an internal error (exit 1)."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class KsearchError(Exception):
-    """Base of every error that is a message to the user, not a defect of the program."""
+    """Base: the message names the thing, the place and the way out."""
 
-    exit_code = 1
+    exit_code: ClassVar[int] = 1
 
 
 class BadInput(KsearchError):
-    """What the user gave can't be used: refused before anything is written or spent."""
+    """Refused before anything was spent or written."""
 
     exit_code = 2
 
 
 class NoCandidate(KsearchError):
-    """The search ended before any candidate passed."""
+    """The search ended without a passing candidate."""
 
     exit_code = 3
 
 
 class Unavailable(KsearchError):
-    """An evaluator, provider, device or optional package is absent or out of reach."""
+    """An evaluator or provider can't be reached or used."""
 
     exit_code = 4

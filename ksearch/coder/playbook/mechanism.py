@@ -7,7 +7,7 @@ configuration; `render` turns a configuration into source files. Families are fo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ksearch.coder.types import Target
 from ksearch.definitions.schema import Binding, Definition, Language
@@ -44,3 +44,21 @@ class Family(Protocol):
     def render(self, definition: Definition, target: Target, config: Config) -> Rendering:
         """Code for one configuration. Pure: equal arguments give equal text."""
         ...
+
+
+@runtime_checkable
+class HasFallbacks(Protocol):
+    """A family that can vary a configuration whose code failed."""
+
+    def fallbacks(self, config: Config, failed_stage: str | None) -> tuple[Config, ...]:
+        """Other configurations that keep the plan's idea, most promising first. Pure."""
+        ...
+
+
+def fallbacks_of(family: Family, config: Config, failed_stage: str | None) -> tuple[Config, ...]:
+    return family.fallbacks(config, failed_stage) if isinstance(family, HasFallbacks) else ()
+
+
+def plainer(config: Config, defaults: Config, entries: tuple[str, ...]) -> tuple[Config, ...]:
+    """Configurations with one of `entries` set back to its default, for those that differ from it."""
+    return tuple({**config, entry: defaults[entry]} for entry in entries if config[entry] != defaults[entry])

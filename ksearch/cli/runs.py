@@ -1,0 +1,56 @@
+"""`ksearch runs`, `tree`, `export` and `import`: looking at stored runs and taking things out of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ksearch.cli.options import Json, RunName, RunsDir
+
+
+def register(app: typer.Typer) -> None:
+    app.command("runs", help="List stored runs.")(runs_command)
+    app.command("tree", help="Print a run's search tree.")(tree_command)
+    app.command("export", help="Take a kernel or the whole log out of a run.")(export_command)
+    app.command("import", help="Bring in a run that was exported as JSON lines.")(import_command)
+
+
+def runs_command(runs_dir: RunsDir = None, json: Json = False) -> None:
+    from ksearch.report.listing import print_runs
+
+    print_runs(runs_dir, as_json=json)
+
+
+def tree_command(
+    run: RunName,
+    depth: Annotated[int | None, typer.Option(help="Show plans of at most this many steps.")] = None,
+    rows: Annotated[int, typer.Option(help="Print at most so many rows, best subtrees first (0: all).")] = 200,
+    runs_dir: RunsDir = None,
+    json: Json = False,
+) -> None:
+    from ksearch.report.treeview import print_tree
+
+    print_tree(run, runs_dir, depth=depth, rows=rows, as_json=json)
+
+
+def export_command(
+    run: RunName,
+    form: Annotated[str, typer.Option("--format", help="solution (FlashInfer JSON), dir (sources) or jsonl (the whole run).")] = "solution",
+    node: Annotated[int | None, typer.Option(help="A node's best candidate instead of the incumbent.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write (solution: else stdout).")] = None,
+    runs_dir: RunsDir = None,
+) -> None:
+    from ksearch.report.export import export_run
+
+    export_run(run, runs_dir, form=form, node=node, output=output)
+
+
+def import_command(
+    file: Annotated[Path, typer.Argument(help="A file that `ksearch export --format jsonl` wrote.")],
+    runs_dir: RunsDir = None,
+) -> None:
+    from ksearch.report.export import import_run
+
+    typer.echo(import_run(file, runs_dir))

@@ -1,0 +1,66 @@
+"""Jobs for the judge: one place decides what every candidate of a run is judged on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from ksearch.coder.types import Target
+from ksearch.definitions.schema import Definition, Solution
+from ksearch.judge.verdict import Job, JudgedWorkload, Limits
+from ksearch.settings import EvaluationSettings, Settings
+from ksearch.translate import weights_of
+
+GPU_RESERVATION_S = 60.0
+"""GPU seconds set aside for a candidate in flight: what an evaluation with its promotion is meant to cost at most."""
+
+
+@dataclass(frozen=True)
+class JobFactory:
+    """Everything that is the same for all jobs of a run. `subset` is timed for each candidate, `full` for promotion."""
+
+    definition: Definition
+    full: tuple[JudgedWorkload, ...]
+    subset: tuple[JudgedWorkload, ...]
+    baseline: Solution | None
+    device: str
+    target: Target
+    settings: Settings
+    dataset_root: str | None
+
+    @cached_property
+    def subset_weights(self) -> dict[str, float]:
+        return dict(weights_of(self.subset))
+
+    @cached_property
+    def full_weights(self) -> dict[str, float]:
+        return dict(weights_of(self.full))
+
+    @property
+    def gpu_reservation(self) -> float:
+        """Seconds; 0 on cpu, where no GPU is used."""
+        if self.target.device == "cpu":
+            return 0.0
+        limit = self.settings.budget.max_gpu_seconds
+        return GPU_RESERVATION_S if limit is None else min(GPU_RESERVATION_S, limit)
+
+    def job(self, name: str, kind: Literal["evaluate", "promote"], solution: Solution, opponent: Solution | None = None) -> Job:
+        options: EvaluationSettings = self.settings.evaluation
+        return Job(
+            job=name,
+            kind=kind,
+            definition=self.definition,
+            solution=solution,
+            workloads=self.full if kind == "promote" else self.subset,
+            paired_workloads=self.subset if kind == "promote" else (),
+            baseline=self.baseline,
+            opponent=opponent,
+            device=self.device,
+            objective=self.settings.objective,
+            timed_calls=options.timed_calls,
+            allow_libraries=self.settings.allow_libraries,
+            unsafe_runner=options.unsafe_runner,
+            dataset_root=self.dataset_root,
+            limits=Limits(timeout_s=options.timeout_s, compile_s=options.compile_s, total_s=options.total_s),
+        )

@@ -1,0 +1,131 @@
+"""The search loop: select, plan, write, judge, back up.
+
+One thread owns the tree and the log; planners, coders and evaluators work beside it and hand back futures. Every step
+is logged before it counts, and what to do next is read from the state alone (`pending.next_step`), so a resumed run
+takes the same path as one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+
+from ksearch.errors import Unavailable
+from ksearch.pending import SettleStep, Step, WaitStep, next_step
+from ksearch.root import settle_root
+from ksearch.steps import Answer, Parts, Steps
+from ksearch.store.events import RunEnded
+from ksearch.store.fold import RunState
+from ksearch.store.journal import Journal
+
+POLL_SECONDS = 0.2
+"""How long a signal or a time limit may go unnoticed."""
+
+
+@dataclass
+class Search:
+    """A search under way over one journal. `stop` is set from outside (Ctrl-C, SIGTERM) to end it cleanly."""
+
+    journal: Journal
+    parts: Parts
+    stop: threading.Event
+    running: dict[Future[Answer], Step] = field(default_factory=dict)
+    exhausted: bool = False
+
+    @property
+    def state(self) -> RunState:
+        return self.journal.state
+
+    def run(self) -> RunEnded:
+        """Search until something ends it; the ending is logged and returned. Raises Unavailable when the evaluator is lost."""
+        with Steps(self.journal, self.parts) as self.steps:
+            try:
+                self.steps.book_lost("the process that ran it ended")
+                ending = settle_root(self.journal, self.parts, self.steps, self.interruption) if self.state.tree is None else None
+                while ending is None:
+                    self.ask()
+                    self.advance()
+                    ending = self.ending() or self.wait()
+            except Unavailable as error:
+                self.journal.record(RunEnded(status="error", reason=str(error)), durable=True)
+                raise
+            self.steps.book_lost(ending.reason)
+            self.journal.record(ending, durable=True)
+            return ending
+
+    def ask(self) -> None:
+        """Hand out tickets while there is room in flight and budget for what they may cost."""
+        room = min(self.parts.parallel - len(self.state.open_tickets), self.affordable())
+        if self.state.tree is None or room <= 0:
+            return
+        asked = self.state.tree.ask(room, random.Random(f"{self.state.header.seed}/{self.state.settled_tickets}"))
+        self.exhausted = asked.exhausted
+        if asked.changes:
+            self.journal.record_changes(asked.changes, gpu_seconds=self.parts.jobs.gpu_reservation)
+
+    def advance(self) -> None:
+        """Take every open ticket one step on, and again while settling one frees another."""
+        settled = True
+        while settled:
+            settled = False
+            for ticket in list(self.state.open_tickets.values()):
+                step = next_step(self.state, ticket)
+                if isinstance(step, SettleStep):
+                    self.steps.settle(step)
+                    settled = True
+                elif not isinstance(step, WaitStep) and step not in self.running.values():
+                    self.running[self.steps.start(step)] = step
+
+    def wait(self) -> RunEnded | None:
+        """Wait until something in flight answers, and log it. An interruption ends the run without waiting any longer."""
+        done, _ = wait(self.running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+        for future in sorted(done, key=lambda future: _order(self.running[future])):
+            self.steps.finish(self.running.pop(future), future.result())
+        return self.interruption()
+
+    def affordable(self) -> int:
+        """How many more evaluations the budget can promise."""
+        remaining, reservation = self.state.ledger.remaining, self.parts.jobs.gpu_reservation
+        if self.state.ledger.exceeded:
+            return 0
+        counts: list[int] = [self.parts.parallel]
+        if remaining.evaluations is not None:
+            counts.append(remaining.evaluations)
+        if remaining.gpu_seconds is not None and reservation > 0:
+            counts.append(int(float(remaining.gpu_seconds) // reservation))
+        return max(0, min(counts))
+
+    def interruption(self) -> RunEnded | None:
+        """What ends a search at once, work in flight or not."""
+        if self.stop.is_set():
+            return RunEnded(status="interrupted", reason="stopped by the user")
+        limit = self.state.settings.budget.max_time_s
+        if limit is not None and self.wall_seconds() >= limit:
+            return RunEnded(status="budget", reason=f"time limit of {limit:g} s reached")
+        return None
+
+    def ending(self) -> RunEnded | None:
+        """What ends a search once nothing is in flight."""
+        if self.running or self.state.open_tickets:
+            return None
+        if self.exhausted:
+            return RunEnded(status="done", reason="nothing left to try: every plan is settled and the planner has no more ideas")
+        if self.affordable() == 0:
+            spent = self.state.ledger.exhausted_resources() or ("what is left promises no further evaluation",)
+            return RunEnded(status="budget", reason=f"budget spent: {', '.join(spent)}")
+        return None
+
+    def wall_seconds(self) -> float:
+        """Seconds of this run so far, all openings together."""
+        since = time.time() - self.state.last_time if self.state.last_time is not None else 0.0
+        return self.state.wall_seconds + max(0.0, since)
+
+
+def _order(step: Step) -> tuple[str, int]:
+    """Answers that arrive together are logged in a fixed order."""
+    ticket = getattr(step, "ticket", None)
+    number = getattr(step, "candidate", None)
+    return type(step).__name__, number if number is not None else ticket.ticket if ticket is not None else 0

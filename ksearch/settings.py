@@ -1,0 +1,159 @@
+"""Settings of a run: one typed model, filled from a preset or file, then `--set key=value`, then flags.
+
+Unknown keys are refused. Presets are the YAML files of `configs/`, read as package data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ksearch.errors import BadInput
+
+Overlay: TypeAlias = Mapping[str, Any]
+"""Nested plain values as YAML gives them, before validation."""
+
+PRESETS = "ksearch.configs"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class BudgetSettings(_Model):
+    """Hard stops. None is no limit."""
+
+    max_evaluations: Annotated[int, Field(ge=0)] | None = None
+    max_gpu_seconds: Annotated[float, Field(ge=0)] | None = None
+    max_usd: Annotated[float, Field(ge=0)] | None = None
+    max_tokens: Annotated[int, Field(ge=0)] | None = None
+    max_time_s: Annotated[float, Field(ge=0)] | None = None
+
+
+class EvaluationSettings(_Model):
+    """How candidates are judged."""
+
+    workloads: Annotated[int, Field(ge=1)] = 12
+    """Size of the stratified subset that an ordinary evaluation times; promotion always takes the full set."""
+    timed_calls: Annotated[int, Field(ge=3)] = 20
+    """Timed calls for each workload; the median counts."""
+    timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    """Longest that one candidate may take on one workload, all its calls together."""
+    compile_s: Annotated[float, Field(gt=0)] = 300.0
+    total_s: Annotated[float, Field(gt=0)] = 900.0
+    """Longest that one evaluation may take, promotion included; reserved from the GPU budget while it runs."""
+    parallel: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Candidates in flight (written, compiling or waiting for the device). None: 2 on cpu, up to 8 by cores on cuda."""
+    fake_delay_s: Annotated[float, Field(ge=0)] = 0.0
+    """Seconds that the fake evaluator takes for each answer (`--evaluator fake` only)."""
+    unsafe_runner: bool = False
+    """Run candidates even where no isolation layer is available."""
+
+
+class Settings(_Model):
+    """Everything that decides how a search goes. Stored with the run."""
+
+    definition: str
+    dataset: Path | None = None
+    start: Path | None = None
+    baseline: Path | None = None
+    workloads: str = "all"
+    objective: Literal["mean", "geomean"] = "mean"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    languages: tuple[Literal["python", "triton", "cuda", "cpp"], ...] = ()
+    """Allowed languages; empty means every language that the device runs."""
+    allow_libraries: bool = False
+    planner: Literal["auto", "playbook"] = "auto"
+    policy: Literal["puct", "greedy", "best-of-n", "random"] = "puct"
+    surrogate: Literal["auto", "none"] = "auto"
+    evaluator: Literal["local", "fake"] = "local"
+    seed: int = 0
+    budget: BudgetSettings = BudgetSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+
+def preset_names() -> tuple[str, ...]:
+    return tuple(sorted(entry.name.removesuffix(".yaml") for entry in resources.files(PRESETS).iterdir() if entry.name.endswith(".yaml")))
+
+
+def load_overlay(preset_or_file: str) -> Overlay:
+    """Read a preset by name or a YAML file by path. Raises BadInput naming the file and what is wrong."""
+    if preset_or_file in preset_names():
+        text, place = (resources.files(PRESETS) / f"{preset_or_file}.yaml").read_text("utf-8"), f"preset {preset_or_file}"
+    else:
+        path = Path(preset_or_file)
+        if not path.is_file():
+            raise BadInput(f"--config {preset_or_file}: neither a preset ({', '.join(preset_names())}) nor a file")
+        text, place = path.read_text("utf-8"), str(path)
+    return _parse_yaml_mapping(text, place)
+
+
+def _parse_yaml_mapping(text: str, place: str) -> Overlay:
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadInput(f"{place}: not valid YAML: {error}".replace("\n", " ")) from error
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise BadInput(f"{place}: must be a mapping of setting names to values")
+    return value
+
+
+def parse_assignment(text: str) -> Overlay:
+    """`a.b=value` as an overlay; the value is read as YAML (so 3 is a number, [a, b] a list)."""
+    name, separator, raw = text.partition("=")
+    if not separator or not name.strip():
+        raise BadInput(f"--set {text}: must read key=value, for example evaluation.timed_calls=10")
+    value = _parse_yaml_mapping(f"value: {raw}", f"--set {text}").get("value")
+    overlay: Overlay = {name.strip().split(".")[-1]: value}
+    for part in reversed(name.strip().split(".")[:-1]):
+        overlay = {part: overlay}
+    return overlay
+
+
+def merge(overlays: Iterable[Overlay]) -> Overlay:
+    """Later overlays win, mapping by mapping."""
+    result: dict[str, Any] = {}
+    for overlay in overlays:
+        for key, value in overlay.items():
+            old = result.get(key)
+            result[key] = merge((old, value)) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def resolve(overlays: Iterable[Overlay]) -> Settings:
+    """Validate the merged overlays. Raises BadInput naming each wrong setting."""
+    try:
+        return Settings.model_validate(merge(overlays))
+    except ValidationError as error:
+        raise BadInput("; ".join(_explain(dict(item)) for item in error.errors())) from error
+
+
+def _explain(item: Mapping[str, Any]) -> str:
+    name = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        return f"unknown setting {name}{_suggest(name)}"
+    return f"setting {name}: {item['msg']} (got {item['input']!r})"
+
+
+def _suggest(name: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, all_keys(), n=1, cutoff=0.4)
+    return f" (did you mean {close[0]}?)" if close else f" (known: {', '.join(all_keys())})"
+
+
+def all_keys() -> tuple[str, ...]:
+    """Every setting's dotted name."""
+    nested: dict[str, type[BaseModel]] = {"budget": BudgetSettings, "evaluation": EvaluationSettings}
+    names: list[str] = []
+    for name in Settings.model_fields:
+        names += [f"{name}.{inner}" for inner in nested[name].model_fields] if name in nested else [name]
+    return tuple(names)

@@ -1,0 +1,214 @@
+"""Carrying out the steps of a search: start one, log its answer, settle its ticket."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Self, TypeAlias
+
+from ksearch.coder.types import Coder, Draft, NothingToWrite, WriteRequest
+from ksearch.definitions.schema import Solution
+from ksearch.errors import Unavailable
+from ksearch.evaluators.base import Evaluator
+from ksearch.jobs import JobFactory
+from ksearch.judge.verdict import Status, Verdict
+from ksearch.pending import JudgeStep, PromoteStep, ProposeStep, SettleStep, Step, WriteStep
+from ksearch.store.events import (
+    CandidateWritten,
+    EvaluationLost,
+    EvaluationSettled,
+    EvaluationStarted,
+    Event,
+    IncumbentChanged,
+    NothingWritten,
+)
+from ksearch.store.fold import CandidateState, RunState
+from ksearch.store.journal import Journal
+from ksearch.translate import failed_stage, mean_latencies, reward
+from ksearch.tree.types import Outcome, Proposed, TicketId, Write, WriteMode
+from ksearch.worldmodel.types import Planner, Proposal, ProposeRequest
+
+MAX_LOSSES = 3
+"""Tries of one evaluation before the evaluator is called unavailable."""
+
+Answer: TypeAlias = tuple[Proposal, ...] | Draft | NothingToWrite | Verdict
+Kind: TypeAlias = Literal["evaluate", "promote"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a search is made of. `roots` are tried in order until one passes; the definition's reference ends the list."""
+
+    planner: Planner
+    coder: Coder
+    evaluator: Evaluator
+    jobs: JobFactory
+    roots: tuple[Draft, ...]
+    parallel: int
+
+
+class Steps:
+    """Executes steps over one journal; a context manager that owns the threads of planner and coder."""
+
+    def __init__(self, journal: Journal, parts: Parts) -> None:
+        self.journal, self.parts = journal, parts
+        self.pool = ThreadPoolExecutor(max(1, parts.parallel), thread_name_prefix="ksearch")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.pool.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def state(self) -> RunState:
+        return self.journal.state
+
+    # ------------------------------------------------------------------ start
+
+    def start(self, step: Step) -> Future[Answer]:
+        match step:
+            case ProposeStep():
+                return self._in_pool(self.parts.planner.propose, self._propose_request(step))
+            case WriteStep(ticket):
+                return self._in_pool(self.parts.coder.write, self._write_request(ticket))
+            case JudgeStep(candidate):
+                return self.judge(self.state.candidates[candidate], "evaluate")
+            case PromoteStep(candidate):
+                return self.judge(self.state.candidates[candidate], "promote")
+            case _:
+                raise TypeError(f"{step} is not something to start")
+
+    def judge(self, candidate: CandidateState, kind: Kind) -> Future[Answer]:
+        """Hand a candidate to the evaluator; the intent is logged first. A promotion is paired with the incumbent."""
+        best = self.state.best_known
+        opponent = self.solution(best) if kind == "promote" and best is not None else None
+        job = self.parts.jobs.job(f"{self.state.header.run}/{candidate.id}/{kind}", kind, self.solution(candidate), opponent)
+        self.journal.record(EvaluationStarted(candidate=candidate.id, kind=kind, gpu_seconds=self.parts.jobs.gpu_reservation))
+        future: Future[Answer] = self.parts.evaluator.submit(job)  # type: ignore[assignment]
+        return future
+
+    def _in_pool(self, call, request) -> Future[Answer]:  # type: ignore[no-untyped-def]
+        future: Future[Answer] = self.pool.submit(call, request)
+        return future
+
+    def _propose_request(self, step: ProposeStep) -> ProposeRequest:
+        assert self.state.tree is not None
+        ticket = step.ticket
+        known = frozenset(self.state.tree.known_plans())
+        return ProposeRequest(ticket.node, ticket.plan, ticket.count, known, self.state.beliefs.all())
+
+    def _write_request(self, ticket: Write) -> WriteRequest:
+        assert self.state.tree is not None
+        parent = self.state.best_candidate_of(self.state.tree.parent(ticket.node))
+        failed = self.state.candidates_of(ticket.node)[-1:] if ticket.mode is WriteMode.REPAIR else []
+        return WriteRequest(
+            definition=self.parts.jobs.definition,
+            target=self.parts.jobs.target,
+            plan=ticket.plan,
+            mode=ticket.mode,
+            attempt=ticket.attempt,
+            parent=None if parent is None else self.solution(parent),
+            previous=self.solution(failed[0]) if failed else None,
+            verdict=self.last_verdict(failed[0]) if failed else None,
+        )
+
+    def solution(self, candidate: CandidateState) -> Solution:
+        return Solution.model_validate_json(self.journal.log.get_blob(candidate.written.solution))
+
+    def last_verdict(self, candidate: CandidateState) -> Verdict | None:
+        answers = list(candidate.verdicts.values())
+        return Verdict.model_validate_json(self.journal.log.get_blob(answers[-1].verdict)) if answers else None
+
+    # ------------------------------------------------------------------ finish
+
+    def finish(self, step: Step, answer: Answer) -> None:
+        """Log what came back. Raises Unavailable when an evaluation was lost too often."""
+        match step, answer:
+            case ProposeStep(ticket), tuple():
+                self.tell(ticket.ticket, Proposed(tuple(proposal.action for proposal in answer)))
+            case WriteStep(ticket), Draft():
+                self.record_candidate(answer, ticket.ticket, ticket.node)
+            case WriteStep(ticket), NothingToWrite(reason):
+                self.journal.record(NothingWritten(ticket=ticket.ticket, reason=reason))
+            case JudgeStep(candidate), Verdict():
+                self.record_verdict(self.state.candidates[candidate], "evaluate", answer)
+            case PromoteStep(candidate), Verdict():
+                self.record_verdict(self.state.candidates[candidate], "promote", answer)
+            case _:
+                raise TypeError(f"{step} was answered with {type(answer).__name__}")
+
+    def record_candidate(self, draft: Draft, ticket: TicketId | None, node: int) -> CandidateState:
+        solution, number = draft.solution, len(self.state.candidates)
+        blob = self.journal.put_blob(solution.model_dump_json())
+        self.journal.record(
+            CandidateWritten(
+                candidate=number, ticket=ticket, node=node, solution=blob, digest=solution.digest,
+                name=solution.name, language=solution.spec.language, origin=draft.origin,
+            )
+        )  # fmt: skip
+        return self.state.candidates[number]
+
+    def record_verdict(self, candidate: CandidateState, kind: Kind, verdict: Verdict) -> None:
+        if verdict.status is Status.INFRASTRUCTURE:
+            self._record_loss(candidate, kind, verdict)
+            return
+        passed = verdict.status is Status.PASSED
+        weights = self.parts.jobs.full_weights if kind == "promote" else self.parts.jobs.subset_weights
+        latencies = mean_latencies(verdict, weights) if passed else None
+        paired = verdict.paired if passed else None
+        self.journal.record(
+            EvaluationSettled(
+                candidate=candidate.id,
+                kind=kind,
+                verdict=self.journal.put_verdict(verdict),
+                status=verdict.status,
+                stage=None if passed else failed_stage(verdict),
+                message=verdict.evidence.message if verdict.evidence is not None else None,
+                reward=reward(verdict, self.parts.jobs.subset_weights, self.state.settings.objective) if passed else None,
+                latency_us=None if latencies is None else latencies.candidate_us,
+                baseline_us=None if latencies is None else latencies.baseline_us,
+                paired_gain=None if paired is None else paired.mean,
+                promoted=paired is not None and paired.promoted,
+                device_seconds=self._gpu_seconds(verdict),
+                wall_seconds=verdict.wall_seconds,
+            ),
+            durable=True,
+        )
+
+    def _gpu_seconds(self, verdict: Verdict) -> float:
+        """Only GPUs are budgeted: time on a cpu costs none."""
+        return 0.0 if self.parts.jobs.target.device == "cpu" else verdict.device_seconds
+
+    def _record_loss(self, candidate: CandidateState, kind: Kind, verdict: Verdict) -> None:
+        reason = verdict.evidence.message if verdict.evidence is not None else "no answer"
+        self.journal.record(EvaluationLost(candidate=candidate.id, kind=kind, reason=reason, device_seconds=self._gpu_seconds(verdict)))
+        if self.state.candidates[candidate.id].losses >= MAX_LOSSES:
+            raise Unavailable(f"evaluator {self.parts.evaluator.name}: {MAX_LOSSES} evaluations without an answer, the last: {reason}")
+
+    def book_lost(self, reason: str) -> None:
+        """Evaluations that the log shows as running but nobody runs: book their time, so that they run again."""
+        for candidate in self.state.candidates.values():
+            if candidate.running is None:
+                continue
+            last, began = self.state.last_time, candidate.started_at
+            seconds = max(0.0, last - began) if last is not None and began is not None and self.parts.jobs.target.device != "cpu" else 0.0
+            kind: Kind = "promote" if candidate.running == "promote" else "evaluate"
+            self.journal.record(EvaluationLost(candidate=candidate.id, kind=kind, reason=reason, device_seconds=seconds))
+
+    # ------------------------------------------------------------------ settle
+
+    def settle(self, step: SettleStep) -> None:
+        """Tell the tree; a promoted candidate becomes the incumbent in the same transaction."""
+        before: tuple[Event, ...] = ()
+        if step.promoted is not None:
+            promotion = self.state.candidates[step.promoted].verdicts["promote"]
+            assert promotion.latency_us is not None
+            assert promotion.baseline_us is not None
+            before = (IncumbentChanged(candidate=step.promoted, latency_us=promotion.latency_us, baseline_us=promotion.baseline_us),)
+        self.tell(step.ticket, step.outcome, *before)
+
+    def tell(self, ticket: TicketId, outcome: Outcome, *before: Event) -> None:
+        assert self.state.tree is not None
+        self.journal.record_changes(self.state.tree.tell(ticket, outcome), *before, durable=True)

@@ -1,0 +1,106 @@
+"""The tree's changes as events, and back. The tree's own types know nothing of JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from ksearch.store.events import ArmOpenedEvent, TicketIssued, TicketSettled
+from ksearch.tree.types import (
+    Action,
+    ArmOpened,
+    Cancelled,
+    Change,
+    Failed,
+    Issued,
+    Measured,
+    NodeId,
+    Outcome,
+    Plan,
+    Propose,
+    Proposed,
+    Settled,
+    Skipped,
+    Ticket,
+    TicketId,
+    Write,
+    WriteMode,
+)
+
+TreeEvent = ArmOpenedEvent | TicketIssued | TicketSettled
+
+
+def to_event(change: Change, gpu_seconds: float = 0.0) -> TreeEvent:
+    """`gpu_seconds` is what a Write ticket reserves of the GPU budget."""
+    match change:
+        case ArmOpened(node, parent, action):
+            return ArmOpenedEvent(node=node, parent=parent, action=_action_to_json(action))
+        case Issued(ticket, why):
+            return _issued_to_event(ticket, why, gpu_seconds)
+        case Settled(ticket_id, outcome):
+            return _settled_to_event(ticket_id, outcome)
+
+
+def _issued_to_event(ticket: Ticket, why: str, gpu_seconds: float) -> TicketIssued:
+    if isinstance(ticket, Propose):
+        return TicketIssued(
+            ticket=ticket.ticket, node=ticket.node, kind="propose", mode=None, attempt=None,
+            failed_stage=None, count=ticket.count, gpu_seconds=0.0, why=why,
+        )  # fmt: skip
+    return TicketIssued(
+        ticket=ticket.ticket, node=ticket.node, kind="write", mode=ticket.mode, attempt=ticket.attempt,
+        failed_stage=ticket.failed_stage, count=None, gpu_seconds=gpu_seconds, why=why,
+    )  # fmt: skip
+
+
+def _settled_to_event(ticket: TicketId, outcome: Outcome) -> TicketSettled:
+    match outcome:
+        case Measured(reward):
+            return TicketSettled(ticket=ticket, outcome="measured", reward=reward)
+        case Failed(stage):
+            return TicketSettled(ticket=ticket, outcome="failed", reason=stage)
+        case Skipped(reason):
+            return TicketSettled(ticket=ticket, outcome="skipped", reason=reason)
+        case Cancelled(reason):
+            return TicketSettled(ticket=ticket, outcome="cancelled", reason=reason)
+        case Proposed(actions):
+            return TicketSettled(ticket=ticket, outcome="proposed", actions=tuple(_action_to_json(action) for action in actions))
+
+
+def to_change(event: TreeEvent, plan: Plan) -> Change:
+    """`plan` is the plan at the event's node (needed by issued tickets only; the log stores the node alone)."""
+    match event:
+        case ArmOpenedEvent():
+            return ArmOpened(NodeId(event.node), NodeId(event.parent), action_from_json(event.action))
+        case TicketIssued(kind="write"):
+            if event.mode is None or event.attempt is None:
+                raise ValueError(f"write ticket {event.ticket} without mode or attempt")
+            write = Write(TicketId(event.ticket), NodeId(event.node), plan, WriteMode(event.mode), event.attempt, event.failed_stage)
+            return Issued(write, event.why)
+        case TicketIssued():
+            if event.count is None:
+                raise ValueError(f"propose ticket {event.ticket} without count")
+            return Issued(Propose(TicketId(event.ticket), NodeId(event.node), plan, event.count), event.why)
+        case TicketSettled():
+            return Settled(TicketId(event.ticket), _outcome(event))
+
+
+def _outcome(event: TicketSettled) -> Outcome:
+    if event.outcome == "proposed":
+        return Proposed(tuple(action_from_json(action) for action in event.actions))
+    if event.outcome == "measured":
+        if event.reward is None:
+            raise ValueError(f"ticket {event.ticket}: measured without a reward")
+        return Measured(event.reward)
+    kinds: dict[str, type[Failed] | type[Skipped] | type[Cancelled]] = {"failed": Failed, "skipped": Skipped, "cancelled": Cancelled}
+    return kinds[event.outcome](event.reason or "")
+
+
+def _action_to_json(action: Action) -> Mapping[str, Any]:
+    return asdict(action)
+
+
+def action_from_json(fields: Mapping[str, Any]) -> Action:
+    """Raises TypeError for unknown or missing fields."""
+    return Action(**fields)

@@ -1,0 +1,204 @@
+"""The events of a run, as pydantic models told apart by `type`. State is a pure fold of them (see fold.py).
+
+An event records what happened, never what should happen next; sources, verdicts and other large texts are blobs named
+by their SHA-256.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from ksearch.settings import BudgetSettings
+
+Digest: TypeAlias = str
+CandidateId: TypeAlias = int
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RunCreated(_Event):
+    """A search begins. What must not change on resume stands here."""
+
+    type: Literal["run_created"] = "run_created"
+    run: str
+    ksearch_version: str
+    judge_version: str
+    settings: Digest
+    definition: Digest
+    definition_name: str
+    workloads: Digest
+    """The full set, with regimes and weights."""
+    subset: Digest
+    """The stratified subset that an ordinary evaluation times."""
+    baseline: Digest | None
+    """The baseline solution; None is the definition's reference."""
+    start: Digest | None
+    """The user's start kernel, if any."""
+    seed: int
+    device: str
+    device_name: str
+    """Model of the device, as its driver or the kernel names it; a resume on another model is refused."""
+    family: str | None
+    """The playbook's template family; None when the definition has no templates."""
+
+
+class Opened(_Event):
+    """A process took the run up."""
+
+    type: Literal["opened"] = "opened"
+    pid: int
+    resumed: bool
+    environment: Mapping[str, str]
+
+
+class CandidateWritten(_Event):
+    """Code exists for a ticket (None: the root's own). `solution` is the blob, `digest` the identity of what runs."""
+
+    type: Literal["candidate_written"] = "candidate_written"
+    candidate: CandidateId
+    ticket: int | None
+    node: int
+    solution: Digest
+    digest: Digest
+    name: str
+    language: str
+    origin: str
+
+
+class NothingWritten(_Event):
+    """The coder had no code for a ticket; the ticket then settles as failed at 'write'."""
+
+    type: Literal["nothing_written"] = "nothing_written"
+    ticket: int
+    reason: str
+
+
+class EvaluationStarted(_Event):
+    """A candidate was handed to the judge. `gpu_seconds` is the reservation."""
+
+    type: Literal["evaluation_started"] = "evaluation_started"
+    candidate: CandidateId
+    kind: Literal["evaluate", "promote"]
+    gpu_seconds: float
+
+
+class EvaluationSettled(_Event):
+    """The judge answered. `reward` and latencies (microseconds, weighted means) are None unless it passed."""
+
+    type: Literal["evaluation_settled"] = "evaluation_settled"
+    candidate: CandidateId
+    kind: Literal["evaluate", "promote"]
+    verdict: Digest
+    status: str
+    stage: str | None
+    message: str | None
+    reward: float | None
+    latency_us: float | None
+    baseline_us: float | None
+    paired_gain: float | None
+    """`promote` only: mean log-ratio against the incumbent; None when not paired or not passed."""
+    promoted: bool
+    device_seconds: float
+    wall_seconds: float
+
+
+class EvaluationLost(_Event):
+    """An evaluation ended without an answer (the machine's fault, or the process died); its lost time is booked."""
+
+    type: Literal["evaluation_lost"] = "evaluation_lost"
+    candidate: CandidateId
+    kind: Literal["evaluate", "promote"]
+    reason: str
+    device_seconds: float
+
+
+class RootSettled(_Event):
+    """The root's reward is known and the tree begins. `candidate` None: the reference itself."""
+
+    type: Literal["root_settled"] = "root_settled"
+    candidate: CandidateId | None
+    reward: float
+    sigma_noise: float
+
+
+class ArmOpenedEvent(_Event):
+    type: Literal["arm_opened"] = "arm_opened"
+    node: int
+    parent: int
+    action: Mapping[str, Any]
+
+
+class TicketIssued(_Event):
+    type: Literal["ticket_issued"] = "ticket_issued"
+    ticket: int
+    node: int
+    kind: Literal["write", "propose"]
+    mode: str | None
+    attempt: int | None
+    failed_stage: str | None
+    count: int | None
+    gpu_seconds: float
+    why: str
+
+
+class TicketSettled(_Event):
+    type: Literal["ticket_settled"] = "ticket_settled"
+    ticket: int
+    outcome: Literal["measured", "failed", "skipped", "proposed", "cancelled"]
+    reward: float | None = None
+    reason: str | None = None
+    actions: tuple[Mapping[str, Any], ...] = ()
+
+
+class IncumbentChanged(_Event):
+    """A candidate was promoted. Latencies are weighted means over the full workload set, in microseconds."""
+
+    type: Literal["incumbent_changed"] = "incumbent_changed"
+    candidate: CandidateId
+    latency_us: float
+    baseline_us: float
+
+
+class BudgetChanged(_Event):
+    """The user changed the limits on resume."""
+
+    type: Literal["budget_changed"] = "budget_changed"
+    budget: BudgetSettings
+
+
+class RunEnded(_Event):
+    """The search stopped by itself or was stopped. A later resume continues unless the status is 'done'."""
+
+    type: Literal["run_ended"] = "run_ended"
+    status: Literal["done", "budget", "no_candidate", "interrupted", "error"]
+    reason: str
+
+
+Event: TypeAlias = (
+    RunCreated
+    | Opened
+    | CandidateWritten
+    | NothingWritten
+    | EvaluationStarted
+    | EvaluationSettled
+    | EvaluationLost
+    | RootSettled
+    | ArmOpenedEvent
+    | TicketIssued
+    | TicketSettled
+    | IncumbentChanged
+    | BudgetChanged
+    | RunEnded
+)
+
+EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
+
+
+def parse_event(payload: str) -> Event:
+    """Raises pydantic.ValidationError for a payload that no version of this schema wrote."""
+    return EVENT.validate_json(payload)

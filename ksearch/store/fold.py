@@ -1,0 +1,260 @@
+"""The state of a run as a pure fold of its events: `RunState` changes by `apply(event)` alone.
+
+A live search folds each event as it writes it; a reader and a resume fold the same events from the log and arrive at
+the same state. Nothing here reads a clock, a file or a random number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ksearch.budget import Amounts, Ledger, Limits
+from ksearch.settings import BudgetSettings, Settings
+from ksearch.store.changes import TreeEvent, to_change
+from ksearch.store.errors import StoreError
+from ksearch.store.events import (
+    ArmOpenedEvent,
+    BudgetChanged,
+    CandidateId,
+    CandidateWritten,
+    EvaluationLost,
+    EvaluationSettled,
+    EvaluationStarted,
+    Event,
+    IncumbentChanged,
+    NothingWritten,
+    Opened,
+    RootSettled,
+    RunCreated,
+    RunEnded,
+    TicketIssued,
+    TicketSettled,
+)
+from ksearch.translate import evidence
+from ksearch.tree import Tree, policy_named
+from ksearch.tree.types import Cancelled, Change, Failed, Issued, Measured, NodeId, Settled, Ticket, TicketId, Write
+from ksearch.worldmodel.beliefs import Beliefs
+
+ROOT_KEY = "root"
+"""Ledger key of the evaluations that establish the root."""
+
+
+class BrokenLog(StoreError):
+    """The events contradict each other: the file was edited or written by a faulty program."""
+
+
+@dataclass(slots=True)
+class CandidateState:
+    """What is known of one candidate so far. `settled` is its ticket's end; the root's own candidates have no ticket."""
+
+    written: CandidateWritten
+    running: str | None = None
+    started_at: float | None = None
+    verdicts: dict[str, EvaluationSettled] = field(default_factory=dict)
+    losses: int = 0
+    device_seconds: float = 0.0
+    settled: Measured | Failed | None = None
+
+    @property
+    def id(self) -> CandidateId:
+        return self.written.candidate
+
+
+@dataclass(slots=True)
+class RunState:
+    """One run. `tree` is None until the root's reward is known."""
+
+    header: RunCreated
+    settings: Settings
+    ledger: Ledger
+    tree: Tree | None = None
+    beliefs: Beliefs = field(default_factory=Beliefs)
+    candidates: dict[CandidateId, CandidateState] = field(default_factory=dict)
+    by_ticket: dict[int, CandidateId] = field(default_factory=dict)
+    by_digest: dict[str, CandidateId] = field(default_factory=dict)
+    by_node: dict[int, list[CandidateId]] = field(default_factory=dict)
+    open_tickets: dict[int, Ticket] = field(default_factory=dict)
+    nothing_written: dict[int, str] = field(default_factory=dict)
+    why: dict[int, str] = field(default_factory=dict)
+    incumbent: IncumbentChanged | None = None
+    root: RootSettled | None = None
+    ended: RunEnded | None = None
+    openings: int = 0
+    settled_tickets: int = 0
+    wall_seconds: float = 0.0
+    last_time: float | None = None
+
+    @classmethod
+    def begin(cls, header: RunCreated, settings: Settings) -> RunState:
+        return cls(header=header, settings=settings, ledger=Ledger(_limits(settings.budget)))
+
+    # ------------------------------------------------------------------ reading
+
+    def candidate_of(self, ticket: int) -> CandidateState | None:
+        candidate = self.by_ticket.get(ticket)
+        return None if candidate is None else self.candidates[candidate]
+
+    def twin_of(self, candidate: CandidateState) -> CandidateState:
+        """The first candidate with the same code (itself, when the code is new)."""
+        return self.candidates[self.by_digest[candidate.written.digest]]
+
+    def candidates_of(self, node: int) -> list[CandidateState]:
+        return [self.candidates[candidate] for candidate in self.by_node.get(node, [])]
+
+    def best_candidate_of(self, node: int) -> CandidateState | None:
+        """The fastest candidate of a node that passed."""
+        passed = [c for c in self.candidates_of(node) if isinstance(c.settled, Measured)]
+        return max(passed, key=_settled_reward, default=None)
+
+    @property
+    def incumbent_candidate(self) -> CandidateState | None:
+        return None if self.incumbent is None else self.candidates[self.incumbent.candidate]
+
+    @property
+    def best_known(self) -> CandidateState | None:
+        """What a promotion is paired with: the incumbent, or the root's candidate while there is none."""
+        if self.incumbent is not None:
+            return self.candidates[self.incumbent.candidate]
+        return None if self.root is None or self.root.candidate is None else self.candidates[self.root.candidate]
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations answered, the root's included (a duplicate served from the log is none)."""
+        return sum("evaluate" in c.verdicts or (c.written.ticket is None and "promote" in c.verdicts) for c in self.candidates.values())
+
+    # ------------------------------------------------------------------ folding
+
+    def apply(self, event: Event, time: float, *, tree_done: bool = False) -> None:
+        """Fold one event. `tree_done`: the live search has put this change into the tree already (by ask or tell)."""
+        self._book_wall(event, time)
+        match event:
+            case ArmOpenedEvent() | TicketIssued() | TicketSettled():
+                self._tree_event(event, tree_done)
+            case CandidateWritten():
+                self._written(event)
+            case NothingWritten():
+                self.nothing_written[event.ticket] = event.reason
+            case EvaluationStarted():
+                self._started(event, time)
+            case EvaluationSettled():
+                self._answered(event)
+            case EvaluationLost():
+                candidate = self.candidates[event.candidate]
+                candidate.running, candidate.losses = None, candidate.losses + 1
+                candidate.device_seconds += event.device_seconds
+            case RootSettled():
+                self._root(event)
+            case IncumbentChanged():
+                self.incumbent = event
+            case BudgetChanged():
+                self.settings = self.settings.model_copy(update={"budget": event.budget})
+                self.ledger.limits = _limits(event.budget)
+            case RunEnded():
+                self.ended = event
+            case Opened():
+                self.openings, self.ended = self.openings + 1, None
+            case RunCreated():
+                raise BrokenLog("a second run_created event")
+
+    def _book_wall(self, event: Event, time: float) -> None:
+        """Wall-clock is the time between events of one opening: what passed while the run was closed doesn't count."""
+        if self.last_time is not None and not isinstance(event, Opened) and time > self.last_time:
+            self.wall_seconds += time - self.last_time
+            self.ledger.book_wall(time - self.last_time)
+        self.last_time = time
+
+    def _tree_event(self, event: TreeEvent, tree_done: bool) -> None:
+        if self.tree is None:
+            raise BrokenLog(f"{event.type} before the root settled")
+        plan = self.tree.plan(NodeId(event.node)) if isinstance(event, TicketIssued) else ()
+        change = to_change(event, plan)
+        if not tree_done:
+            self.tree.apply(change)
+        self._bookkeeping(change, event)
+
+    def _bookkeeping(self, change: Change, event: TreeEvent) -> None:
+        if isinstance(change, Issued):
+            self._issued(change, event)
+        elif isinstance(change, Settled):
+            self._ticket_settled(change)
+
+    def _issued(self, change: Issued, event: TreeEvent) -> None:
+        ticket = change.ticket
+        self.open_tickets[ticket.ticket] = ticket
+        self.why[ticket.ticket] = change.why
+        if isinstance(ticket, Write) and isinstance(event, TicketIssued):
+            self.ledger.hold(_key(ticket.ticket), Amounts.of(evaluations=1, gpu_seconds=event.gpu_seconds))
+
+    def _ticket_settled(self, change: Settled) -> None:
+        ticket = self.open_tickets.pop(change.ticket)
+        self.settled_tickets += 0 if isinstance(change.outcome, Cancelled) else 1
+        if not isinstance(ticket, Write):
+            return
+        candidate = self.candidate_of(change.ticket)
+        judged = candidate is not None and "evaluate" in candidate.verdicts
+        seconds = candidate.device_seconds if candidate is not None else 0.0
+        self.ledger.settle(_key(change.ticket), Amounts.of(evaluations=int(judged), gpu_seconds=seconds))
+        if isinstance(change.outcome, Measured | Failed):
+            if candidate is not None:
+                candidate.settled = change.outcome
+            self._learn(ticket, change.outcome)
+
+    def _learn(self, ticket: Write, outcome: Measured | Failed) -> None:
+        if self.tree is None or not ticket.plan:
+            return
+        reward = outcome.reward if isinstance(outcome, Measured) else None
+        stage = outcome.stage if isinstance(outcome, Failed) else None
+        parent = self.tree.parent(ticket.node)
+        self.beliefs = self.beliefs.learn(evidence(ticket.node, ticket.plan[-1], reward, self.tree.own_best(parent), stage))
+
+    def _written(self, event: CandidateWritten) -> None:
+        if event.candidate in self.candidates:
+            raise BrokenLog(f"candidate {event.candidate} written twice")
+        self.candidates[event.candidate] = CandidateState(event)
+        self.by_digest.setdefault(event.digest, event.candidate)
+        self.by_node.setdefault(event.node, []).append(event.candidate)
+        if event.ticket is not None:
+            self.by_ticket[event.ticket] = event.candidate
+
+    def _started(self, event: EvaluationStarted, time: float) -> None:
+        candidate = self.candidates[event.candidate]
+        candidate.running, candidate.started_at = event.kind, time
+        if candidate.written.ticket is None and _root_key(candidate) not in self.ledger.reservations:
+            self.ledger.hold(_root_key(candidate), Amounts.of(evaluations=1, gpu_seconds=event.gpu_seconds))
+
+    def _answered(self, event: EvaluationSettled) -> None:
+        candidate = self.candidates[event.candidate]
+        candidate.running = None
+        candidate.device_seconds += event.device_seconds
+        candidate.verdicts[event.kind] = event
+        if candidate.written.ticket is None:
+            self.ledger.settle(_root_key(candidate), Amounts.of(evaluations=1, gpu_seconds=candidate.device_seconds))
+
+    def _root(self, event: RootSettled) -> None:
+        self.root = event
+        self.tree = Tree(root_reward=event.reward, sigma_noise=event.sigma_noise, policy=policy_named(self.settings.policy))
+        if event.candidate is not None:
+            self.candidates[event.candidate].settled = Measured(event.reward)
+
+
+def _key(ticket: TicketId) -> str:
+    return f"ticket-{ticket}"
+
+
+def _root_key(candidate: CandidateState) -> str:
+    return f"{ROOT_KEY}-{candidate.id}"
+
+
+def _settled_reward(candidate: CandidateState) -> float:
+    assert isinstance(candidate.settled, Measured)
+    return candidate.settled.reward
+
+
+def _limits(budget: BudgetSettings) -> Limits:
+    return Limits.of(
+        evaluations=budget.max_evaluations,
+        gpu_seconds=budget.max_gpu_seconds,
+        usd=budget.max_usd,
+        tokens=budget.max_tokens,
+        wall_seconds=budget.max_time_s,
+    )

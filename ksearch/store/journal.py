@@ -1,0 +1,77 @@
+"""A run open for writing: every event goes to the log first and into the state next, so the two can't differ."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ksearch.judge.verdict import Verdict
+from ksearch.settings import Settings
+from ksearch.store.changes import TreeEvent, to_event
+from ksearch.store.events import Event, RunCreated, parse_event
+from ksearch.store.fold import BrokenLog, RunState
+from ksearch.store.log import EventLog, EventRow
+from ksearch.tree.types import Change
+
+Observer = Callable[[Event, RunState], None]
+
+
+def read_state(log: EventLog) -> RunState:
+    """Fold a whole log. Raises BrokenLog when it doesn't start with run_created or contradicts itself."""
+    events = log.events()
+    first = next(events, None)
+    header = None if first is None else parse_event(first.payload)
+    if first is None or not isinstance(header, RunCreated):
+        raise BrokenLog("the log does not begin with run_created")
+    state = RunState.begin(header, Settings.model_validate_json(log.get_blob(header.settings)))
+    state.last_time = first.time
+    for stored in events:
+        state.apply(parse_event(stored.payload), stored.time)
+    return state
+
+
+@dataclass
+class Journal:
+    """The only writer of a run. Not thread-safe: the search loop owns it."""
+
+    log: EventLog
+    state: RunState
+    observers: list[Observer] = field(default_factory=list)
+
+    @classmethod
+    def create(cls, log: EventLog, header: RunCreated, settings: Settings) -> Journal:
+        now = time.time()
+        log.append([_row(header, now)], durable=True)
+        state = RunState.begin(header, settings)
+        state.last_time = now
+        return cls(log, state)
+
+    @classmethod
+    def reopen(cls, log: EventLog) -> Journal:
+        return cls(log, read_state(log))
+
+    def record(self, *events: Event, durable: bool = False, tree_done: bool = False) -> None:
+        """Append in one transaction, then fold, then tell the observers."""
+        now = time.time()
+        self.log.append([_row(event, now) for event in events], durable=durable)
+        for event in events:
+            self.state.apply(event, now, tree_done=tree_done)
+        for event in events:
+            for observe in self.observers:
+                observe(event, self.state)
+
+    def record_changes(self, changes: Sequence[Change], *before: Event, gpu_seconds: float = 0.0, durable: bool = False) -> None:
+        """Log changes that the live tree has applied already, together with events that belong to the same step."""
+        tree_events: tuple[TreeEvent, ...] = tuple(to_event(change, gpu_seconds) for change in changes)
+        self.record(*before, *tree_events, durable=durable, tree_done=True)
+
+    def put_blob(self, text: str) -> str:
+        return self.log.put_blob(text.encode("utf-8", "surrogatepass"))
+
+    def put_verdict(self, verdict: Verdict) -> str:
+        return self.put_blob(verdict.model_dump_json())
+
+
+def _row(event: Event, now: float) -> EventRow:
+    return EventRow(event.type, event.model_dump_json(), now)

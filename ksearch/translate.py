@@ -1,0 +1,81 @@
+"""The one place where a Verdict becomes what the tree, the world model and the surrogates understand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ksearch.judge.verdict import JudgedWorkload, Objective, Status, Verdict
+from ksearch.tree.types import Action, NodeId
+from ksearch.worldmodel.types import Evidence
+
+DEFAULT_NOISE_LN = 0.02
+"""Standard deviation of ln latency assumed until a judge has measured it: about what a quiet machine repeats to."""
+
+PROMOTION_FLOOR_LN = math.log(1.005)
+"""A candidate this close above the incumbent can't reach the 1 % that promotion asks for; its promotion isn't paid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latencies:
+    """Weighted means over a set of workloads, in microseconds."""
+
+    candidate_us: float
+    baseline_us: float
+
+
+def weights_of(workloads: Sequence[JudgedWorkload]) -> Mapping[str, float]:
+    return {judged.workload.uuid: judged.weight for judged in workloads}
+
+
+def mean_latencies(verdict: Verdict, weights: Mapping[str, float]) -> Latencies:
+    """sum_w a_w t_w over the workloads named in `weights`, normalised. Raises KeyError if the verdict lacks one of them."""
+    rows = {row.uuid: row for row in verdict.workloads}
+    candidate = baseline = total = 0.0
+    for uuid, weight in weights.items():
+        latency, reference = _timed(verdict, uuid, rows[uuid].latency_us), _timed(verdict, uuid, rows[uuid].baseline_us)
+        candidate += weight * latency
+        baseline += weight * reference
+        total += weight
+    return Latencies(candidate / total, baseline / total)
+
+
+def reward(verdict: Verdict, weights: Mapping[str, float], objective: Objective) -> float:
+    """r = ln(sum_w a_w t_baseline / sum_w a_w t_candidate) for 'mean'; sum_w a_w ln(t_baseline / t_candidate) for 'geomean'."""
+    if objective == "mean":
+        latencies = mean_latencies(verdict, weights)
+        return math.log(latencies.baseline_us / latencies.candidate_us)
+    rows = {row.uuid: row for row in verdict.workloads}
+    logs = (
+        weight * math.log(_timed(verdict, uuid, rows[uuid].baseline_us) / _timed(verdict, uuid, rows[uuid].latency_us))
+        for uuid, weight in weights.items()
+    )
+    return sum(logs) / sum(weights.values())
+
+
+def _timed(verdict: Verdict, uuid: str, latency_us: float | None) -> float:
+    if latency_us is None or not latency_us > 0:
+        raise ValueError(f"verdict of {verdict.job}: workload {uuid} has no positive latency")
+    return latency_us
+
+
+def sigma_noise(verdict: Verdict) -> float:
+    return verdict.noise_ln if verdict.noise_ln else DEFAULT_NOISE_LN
+
+
+def deserves_promotion(candidate_reward: float, incumbent_reward: float) -> bool:
+    return candidate_reward > incumbent_reward + PROMOTION_FLOOR_LN
+
+
+def failed_stage(verdict: Verdict) -> str:
+    """The stage to tell the tree; only for verdicts that did not pass."""
+    if verdict.status is Status.PASSED:
+        raise ValueError(f"verdict of {verdict.job} passed")
+    return str(verdict.stage) if verdict.stage is not None else str(verdict.status)
+
+
+def evidence(node: NodeId, action: Action, reward_: float | None, parent_reward: float | None, stage: str | None) -> Evidence:
+    """What a settled write teaches about the plan's last step; the gain is known only when both ends are."""
+    gain = reward_ - parent_reward if reward_ is not None and parent_reward is not None else None
+    return Evidence(node=node, action=action, passed=reward_ is not None, gain=gain, failed_stage=stage)

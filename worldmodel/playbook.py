@@ -1,0 +1,52 @@
+"""The planner that needs no language model: it proposes from a catalogue, most promising first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from ksearch.tree.types import Action, plan_key
+from ksearch.worldmodel.beliefs import gain, with_prior
+from ksearch.worldmodel.catalogue import Catalogue, Technique
+from ksearch.worldmodel.types import Belief, Proposal, ProposeRequest
+
+ORIGIN = "playbook"
+
+CLAIM_WEIGHT = 2.0
+"""Pseudo-tries behind a technique's claimed P(success): Beta(2p, 2(1 - p)), which is Beta(1, 1) at p = 1/2."""
+
+
+@dataclass(frozen=True)
+class PlaybookPlanner:
+    """Proposes legal, unknown next steps of a catalogue, by P(success) times expected gain.
+
+    Deterministic: equal requests give equal proposals.
+    """
+
+    catalogue: Catalogue
+    name: str = ORIGIN
+
+    def propose(self, request: ProposeRequest) -> tuple[Proposal, ...]:
+        """At most `request.count` proposals; empty when every legal step leads to a known plan."""
+        beliefs = {belief.technique: belief for belief in request.beliefs}
+        actions = [_revised(technique, beliefs.get(technique.id)) for technique in self._new(request)]
+        actions.sort(key=lambda action: (-action.p_success * action.gain_mean, action.key))
+        return tuple(Proposal(action, ORIGIN) for action in actions[: request.count])
+
+    def _new(self, request: ProposeRequest) -> Iterable[Technique]:
+        taken = plan_key(request.plan)
+        for technique in self.catalogue.legal(request.plan):
+            # A step already on the path would undo a later one, and its plan has its parent's key.
+            if technique.key not in taken and taken | {technique.key} not in request.known_plans:
+                yield technique
+
+
+def _revised(technique: Technique, belief: Belief | None) -> Action:
+    """The technique's action with its claims moved by what was measured of it in this search."""
+    action = technique.action()
+    if belief is None:
+        return action
+    expected = gain(with_prior(belief, technique.gain_mean, technique.gain_sd))
+    tries = belief.successes + belief.failures
+    p_success = (CLAIM_WEIGHT * technique.p_success + belief.successes) / (CLAIM_WEIGHT + tries)
+    return replace(action, gain_mean=expected.mean, gain_sd=expected.sd, p_success=p_success)
