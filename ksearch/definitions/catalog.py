@@ -120,7 +120,7 @@ def bundled_workloads(name: str, device_kind: DeviceKind) -> tuple[Workload, ...
 
 def workloads_for(definition: Definition, device_kind: DeviceKind, dataset: Dataset | None = None) -> tuple[Workload, ...]:
     """The full set of workloads: the dataset's where it has some, else the bundled ones for this kind of device."""
-    own = dataset.workloads.get(definition.name, ()) if dataset else ()
+    own = dataset.complete_workloads(definition.name) if dataset else ()
     if found := own or bundled_workloads(definition.name, device_kind):
         return found
     raise BadInput(f"no workloads are known for {definition.name}: give a file with --workloads, or a dataset that has some with --dataset")

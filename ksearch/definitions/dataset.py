@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ksearch.definitions.catalog import first_problem
-from ksearch.definitions.recorded import recorded_path
+from ksearch.definitions.recorded import recorded_path, stays_inside
 from ksearch.definitions.schema import Definition, FromTheField, SafetensorsInput, Solution, Workload
 from ksearch.errors import BadInput, Unavailable
 
@@ -58,6 +58,18 @@ class Dataset:
     solutions: Mapping[str, tuple[Solution, ...]] = field(default_factory=dict)
     traces: Mapping[str, tuple[Trace, ...]] = field(default_factory=dict)
 
+    def complete_workloads(self, definition: str) -> tuple[Workload, ...]:
+        """The workloads of a definition, every recorded file present. Datasets are big and often downloaded in part, so
+        only what is asked for must be there: BadInput names the first file that isn't."""
+        found = self.workloads.get(definition, ())
+        for workload in found:
+            for spec in workload.inputs.values():
+                if isinstance(spec, SafetensorsInput) and not (path := recorded_path(spec, self.root)).is_file():
+                    raise BadInput(
+                        f"workload {workload.uuid} of {definition}: {path} is missing; download the dataset's blobs of {definition}"
+                    )
+        return found
+
     def best_solution(self, definition: str) -> Solution | None:
         """The passing solution with the lowest mean recorded latency over the most workloads: a baseline. None without one.
 
@@ -97,7 +109,7 @@ def read_dataset(path: str | Path) -> Dataset:
         traces=_grouped([(trace.definition, trace) for trace, _ in traces]),
     )
     for trace, where in workloads:
-        _check_workload(dataset, trace, where)
+        _check_workload(definitions.get(trace.definition), trace, where)
     return dataset
 
 
@@ -165,27 +177,17 @@ def _evaluated(trace: Trace, where: str) -> None:
         raise BadInput(f"{where}: a trace needs a solution and its evaluation (a bare workload belongs in workloads/)")
 
 
-def _check_workload(dataset: Dataset, trace: Trace, where: str) -> None:
-    """Refuses what would only fail in the middle of a run: an unknown input, an open axis, a missing or escaping file."""
-    definition = dataset.definitions.get(trace.definition)
+def _check_workload(definition: Definition | None, trace: Trace, where: str) -> None:
+    """Refuses what would only fail in the middle of a run: an unknown input, an open axis, a path out of the dataset."""
     if definition is None:
-        raise BadInput(f"{where}: workload of the definition {trace.definition!r}, which the dataset doesn't have")
+        return  # of a definition kept elsewhere: nothing here can use it
     if missing := [axis for axis in definition.var_axes if axis not in trace.workload.axes]:
         raise BadInput(f"{where}: no value for the axes {', '.join(missing)}")
     for name, spec in trace.workload.inputs.items():
         if name not in definition.inputs:
             raise BadInput(f"{where}: {trace.definition} has no input {name!r}")
-        if isinstance(spec, SafetensorsInput):
-            _check_recorded(spec, dataset.root, where)
-
-
-def _check_recorded(spec: SafetensorsInput, root: Path, where: str) -> None:
-    try:
-        path = recorded_path(spec, root)
-    except BadInput as error:
-        raise BadInput(f"{where}: {error}") from error
-    if not path.is_file():
-        raise BadInput(f"{where}: the recorded input {path} is missing (an incomplete download? `git lfs pull` or download the blobs)")
+        if isinstance(spec, SafetensorsInput) and not stays_inside(spec.path):
+            raise BadInput(f"{where}: safetensors path {spec.path!r} must be relative and stay inside the dataset")
 
 
 def _grouped(pairs: list[tuple[str, Any]]) -> dict[str, tuple[Any, ...]]:

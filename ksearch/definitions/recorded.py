@@ -12,15 +12,20 @@ if TYPE_CHECKING:
     import torch
 
 
+def stays_inside(path: str) -> bool:
+    """Whether a path as written is relative and never leaves its root. Links are the user's own (download caches are made
+    of them) and are followed."""
+    relative = PurePosixPath(path)
+    return not (relative.is_absolute() or ".." in relative.parts or "\\" in path)
+
+
 def recorded_path(spec: SafetensorsInput, dataset_root: str | Path | None) -> Path:
-    """The file below the dataset's root. The path as written must stay inside; links within the dataset are the user's own
-    (download caches are made of them) and are followed."""
+    """The file below the dataset's root."""
     if dataset_root is None:
         raise BadInput(f"the input is recorded in {spec.path!r}: name the dataset it belongs to with --dataset")
-    relative = PurePosixPath(spec.path)
-    if relative.is_absolute() or ".." in relative.parts or "\\" in spec.path:
+    if not stays_inside(spec.path):
         raise BadInput(f"safetensors path {spec.path!r} must be relative and stay inside the dataset")
-    return Path(dataset_root) / relative
+    return Path(dataset_root) / spec.path
 
 
 def load_recorded(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ksearch.definitions.schema import Definition, InputSpec, RandomInput, Recipe, ScalarInput, Workload
+from ksearch.definitions.schema import Definition, InputSpec, RandomInput, Recipe, ScalarInput, ValueKind, Workload
 from ksearch.errors import BadInput
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Draw:
     def fp8(self, *shape: int) -> torch.Tensor:
         """Finite float8_e4m3fn in (-2, 2) straight from random bits: weights of a gigabyte cost one pass, not a float copy.
 
-        Clearing the top exponent bit leaves exponents -7 to 0 with equal chance, so the root mean square is about 0.47.
+        Clearing the top exponent bit leaves exponents -7 to 0 with equal chance, so the root mean square is about 0.6.
         """
         import math
 
@@ -106,8 +107,8 @@ Tensors = Mapping[str, Any]
 class OperatorKit:
     """What the definition's JSON can't say: how to make valid inputs, which regimes exist, which hidden cases break kernels.
 
-    `op_type`, `axes` (var) and `inputs` recognise the operator: a definition that has them all, whatever its sizes and
-    element types. `generate` returns the tensors it has an opinion on (float32 is rounded to the declared type), the
+    `op_type`, var `axes`, `constants` and `inputs` recognise the operator: a definition that has them all, whatever its
+    sizes and element types. `generate` returns the tensors it has an opinion on (float32 is rounded to the declared type), the
     rest are drawn by dtype. `regime` and `size` look only at axes and recipe. `invariant` names inputs that stay the
     same from call to call in real use (weights); all others are new for each timed call.
     """
@@ -120,12 +121,14 @@ class OperatorKit:
     regime: Callable[[Definition, Workload], str]
     size: Callable[[Definition, Workload], float]
     hidden: Callable[[HiddenCases], Sequence[Workload]]
+    constants: frozenset[str] = frozenset()
     invariant: tuple[str, ...] = ()
     refresh: Callable[[Draw, Tensors], Tensors] | None = None
     """Cheaper than `generate` where earlier inputs help: new values in new storage from a call's inputs (by name)."""
 
     def recognises(self, definition: Definition) -> bool:
-        return definition.op_type == self.op_type and self.axes <= set(definition.var_axes) and self.inputs <= definition.inputs.keys()
+        axes_fit = self.axes <= set(definition.var_axes) and self.constants <= definition.const_axes.keys()
+        return definition.op_type == self.op_type and axes_fit and self.inputs <= definition.inputs.keys()
 
 
 @dataclass
@@ -149,12 +152,20 @@ class HiddenCases:
     def greatest(self, axis: str) -> int:
         return max(workload.axes[axis] for workload in self.base)
 
-    def spread(self, axis: str, count: int) -> list[int]:
-        """Values of an axis: its ends, their inner neighbours, and some between, evenly on a log scale; without repeats."""
+    def sizes(self, axis: str, count: int) -> list[int]:
+        """At most `count` values of an axis in random order: its ends, one at random, the ends' neighbours, more at random.
+
+        The random ones are even on a log scale, as batch sizes and token counts are.
+        """
         low, high = self.least(axis), self.greatest(axis)
         between = [round(max(low, 1) * (max(high, 1) / max(low, 1)) ** self.rng.random()) for _ in range(count)]
-        values = [high, low, min(low + 1, high), max(high - 1, low), *between]
-        return list(dict.fromkeys(values))[:count]
+        values = dict.fromkeys([high, low, between[0], min(low + 1, high), max(high - 1, low), *between])
+        return self.rng.sample(list(values)[:count], min(count, len(values)))
+
+    def each(self, axis: str, kinds: Sequence[ValueKind]) -> list[Workload]:
+        """A workload for each kind of values, over sizes of the one axis that is free."""
+        sizes = self.sizes(axis, len(kinds))
+        return [self.workload({axis: size}, Recipe(values=kind)) for size, kind in zip(itertools.cycle(sizes), kinds, strict=False)]
 
     def workload(self, axes: Mapping[str, int], recipe: Recipe | None = None) -> Workload:
         """A workload of these axes, with the scalars of a known one; tensors always drawn, never the recorded ones."""

@@ -83,7 +83,8 @@ def _requests(draw: Draw, num_pages: int, page_size: int) -> dict[str, torch.Ten
     import torch
 
     batch, columns = draw.shape("block_table")
-    lengths = draw.lengths(batch, 1, columns * page_size)
+    most = min(columns, num_pages) if not draw.recipe.lengths else columns
+    lengths = draw.lengths(batch, 1, most * page_size)
     if (needed := -(-max(lengths, default=0) // page_size)) > num_pages:
         raise BadInput(f"workload {draw.workload.uuid}: a request needs {needed} distinct pages, the cache has {num_pages}")
     q = draw.normal(*draw.shape("q_index_fp8"))
@@ -207,6 +208,7 @@ KITS = (
         regime=topk_regime,
         size=topk_size,
         hidden=topk_hidden,
+        constants=frozenset({"topk", "page_size"}),
     ),
     OperatorKit(
         name="dsa_attention",
@@ -217,5 +219,6 @@ KITS = (
         regime=_TOKENS.regime,
         size=lambda definition, workload: sum(workload.recipe.lengths) or _TOKENS.size(definition, workload),
         hidden=attention_hidden,
+        constants=frozenset({"topk", "page_size"}),
     ),
 )

@@ -62,9 +62,7 @@ def prefill_inputs(draw: Draw) -> Tensors:
 
 
 def decode_hidden(cases: HiddenCases) -> Sequence[Workload]:
-    kinds = (Recipe(), Recipe(values="long_memory"), Recipe(values="scaled"), Recipe(values="heavy"))
-    sizes = cases.spread("batch_size", len(kinds))
-    return [cases.workload({"batch_size": size}, kind) for size, kind in zip(sizes * len(kinds), kinds, strict=False)]
+    return cases.each("batch_size", ("normal", "long_memory", "scaled", "heavy", "normal"))
 
 
 def prefill_hidden(cases: HiddenCases) -> Sequence[Workload]:

@@ -39,8 +39,7 @@ def hidden(cases: HiddenCases) -> Sequence[Workload]:
         return ()
     axes = cases.definition.var_axes
     if len(axes) == 1 and not cases.definition.constraints:
-        sizes = cases.spread(axes[0], len(_KINDS))
-        return [cases.workload({axes[0]: n}, Recipe(values=kind)) for n, kind in zip(sizes * len(_KINDS), _KINDS, strict=False)]
+        return cases.each(axes[0], _KINDS)
     return [cases.workload(cases.rng.choice(list(cases.base)).axes, Recipe(values=kind)) for kind in _KINDS]
 
 

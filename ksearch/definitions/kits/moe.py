@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ksearch.definitions.kits.base import Buckets, Draw, HiddenCases, OperatorKit, Tensors
-from ksearch.definitions.schema import Recipe, ScalarInput, Workload
+from ksearch.definitions.schema import ScalarInput, Workload
 
 
 def moe_inputs(draw: Draw) -> Tensors:
@@ -37,20 +37,25 @@ def _logits(draw: Draw) -> Any:
 
 
 def moe_hidden(cases: HiddenCases) -> Sequence[Workload]:
-    """Token counts at the ends and beside them; all tokens on few experts (ragged groups); tied logits."""
-    kinds = (Recipe(), Recipe(values="clustered"), Recipe(values="heavy"), Recipe(values="scaled"))
-    sizes = cases.spread("seq_len", len(kinds))
-    return [cases.workload({"seq_len": size}, kind) for size, kind in zip(sizes * len(kinds), kinds, strict=False)]
+    """Token counts at the ends, beside them and between; all tokens on few experts, so that groups are ragged."""
+    return cases.each("seq_len", ("normal", "clustered", "heavy", "scaled"))
 
 
 _TOKENS = Buckets("seq_len", "t", (16, 128))
+
+_INPUTS = frozenset(
+    {
+        *("routing_logits", "routing_bias", "hidden_states", "hidden_states_scale"),
+        *("gemm1_weights", "gemm1_weights_scale", "gemm2_weights", "gemm2_weights_scale"),
+    }
+)
 
 KITS = (
     OperatorKit(
         name="moe_fp8",
         op_type="moe",
         axes=frozenset({"seq_len"}),
-        inputs=frozenset({"routing_logits", "routing_bias", "hidden_states", "hidden_states_scale", "gemm1_weights", "gemm2_weights"}),
+        inputs=_INPUTS,
         generate=moe_inputs,
         regime=_TOKENS.regime,
         size=_TOKENS.size,

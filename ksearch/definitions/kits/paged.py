@@ -76,6 +76,7 @@ def _kit(name: str, inputs: set[str]) -> OperatorKit:
         name=name,
         op_type=name.removesuffix("_decode"),
         axes=_AXES,
+        constants=frozenset({"page_size"}),
         inputs=frozenset({*inputs, "kv_indptr", "kv_indices"}),
         generate=decode_inputs,
         regime=_BATCH.regime,
