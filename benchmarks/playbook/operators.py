@@ -14,6 +14,9 @@ import torch
 
 from ksearch.definitions.schema import Definition
 
+TO_NEAREST = 2**-8
+"""Largest relative error of a float32 rounded to bfloat16."""
+
 Case = Mapping[str, Any]
 """Sizes of one call, as JSON values."""
 
@@ -23,11 +26,12 @@ HIDDEN, EPSILON = 4096, 1e-5
 
 @dataclass(frozen=True)
 class Operator:
-    """`arguments` makes a call's inputs and outputs (outputs last, filled with rubbish); `fault` says what is wrong."""
+    """`arguments` makes a call's inputs and outputs (outputs last, filled with rubbish); `fault` says what is wrong, given
+    the relative error of a rounding to bfloat16 (2**-8 to nearest)."""
 
     definition: Definition
     arguments: Callable[[Case, torch.device, int], list[Any]]
-    fault: Callable[[list[Any]], str | None]
+    fault: Callable[[list[Any], float], str | None]
     small: tuple[Case, ...]
     timed: tuple[Case, ...]
 
@@ -75,7 +79,7 @@ def _topk_arguments(case: Case, device: torch.device, seed: int) -> list[Any]:
     return [tensor.to(device) for tensor in tensors]
 
 
-def _topk_fault(arguments: list[Any]) -> str | None:
+def _topk_fault(arguments: list[Any], rounding: float) -> str | None:
     for row, length in enumerate(arguments[3].tolist()):
         if fault := _topk_row_fault(arguments, row, length):
             return f"row {row} of {length} tokens: {fault}"
@@ -124,11 +128,11 @@ def _rmsnorm_arguments(case: Case, device: torch.device, seed: int) -> list[Any]
     return [hidden.to(device), weight.to(device), torch.full_like(hidden, 7.25).to(device)]
 
 
-def _rmsnorm_fault(arguments: list[Any]) -> str | None:
+def _rmsnorm_fault(arguments: list[Any], rounding: float) -> str | None:
     hidden, weight, out = arguments
     x = hidden.double()
     exact = x / (x.square().mean(-1, keepdim=True) + EPSILON).sqrt() * weight.double()
-    return _off(out, exact, relative=2**-8 * 1.05, absolute=1e-6)
+    return _off(out, exact, relative=rounding * 1.05, absolute=1e-6)
 
 
 def _gdn_definition() -> Definition:
@@ -156,7 +160,7 @@ def _gdn_arguments(case: Case, device: torch.device, seed: int) -> list[Any]:
     return [*tensors, 128**-0.5, torch.full_like(tensors[2], 7.25), torch.full_like(tensors[3], 7.25)]
 
 
-def _gdn_fault(arguments: list[Any]) -> str | None:
+def _gdn_fault(arguments: list[Any], rounding: float) -> str | None:
     q, k, v, state, A_log, a, dt_bias, b, scale, out, new_state = arguments
     q, k = (tensor[:, 0].double().repeat_interleave(2, dim=1) for tensor in (q, k))
     gate = torch.exp(-torch.exp(A_log.double()) * torch.nn.functional.softplus(a[:, 0].double() + dt_bias.double()))
@@ -166,7 +170,7 @@ def _gdn_fault(arguments: list[Any]) -> str | None:
     output = scale * torch.einsum("bhvk,bhk->bhv", exact, q)
     if fault := _off(new_state, exact, relative=1e-5, absolute=1e-5):
         return f"new_state: {fault}"
-    fault = _off(out[:, 0], output, relative=2**-8 * 1.05, absolute=1e-5)
+    fault = _off(out[:, 0], output, relative=rounding * 1.05, absolute=1e-5)
     return f"output: {fault}" if fault else None
 
 

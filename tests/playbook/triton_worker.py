@@ -27,6 +27,8 @@ from operators import OPERATORS, Operator  # noqa: E402
 from triton.runtime.jit import JITFunction  # noqa: E402
 
 CPU = torch.device("cpu")
+TOWARDS_ZERO = 2**-7
+"""The interpreter truncates to bfloat16, where a GPU rounds to nearest."""
 OPTIONS = ("num_warps", "num_stages", "num_ctas")
 
 
@@ -50,7 +52,7 @@ def interpret(module: ModuleType, operator: Operator, case: dict[str, Any]) -> d
     for name, before, after in zip(operator.definition.inputs, pristine, arguments[:-outputs], strict=False):
         if isinstance(before, torch.Tensor) and not torch.equal(before.view(torch.uint8), after.view(torch.uint8)):
             return {"fault": f"input {name} was changed"}
-    return {"fault": operator.fault(arguments)}
+    return {"fault": operator.fault(arguments, TOWARDS_ZERO)}
 
 
 def launches(module: ModuleType, operator: Operator, case: dict[str, Any]) -> list[tuple[JITFunction, dict[str, Any], dict[str, Any]]]:

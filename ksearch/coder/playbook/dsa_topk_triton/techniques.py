@@ -16,7 +16,7 @@ DEFAULTS: Mapping[str, Value] = MappingProxyType({
     "short_warps": 4,
     "tail": "scored",          # tiles past a row's length: scored and dropped | skipped
     "scale": "keys",           # a key's scale multiplies the key | the sum
-    "dot": "ieee",             # ieee | tf32 | f16 | bf16 | fp8
+    "dot": "ieee",             # ieee | tf32 | f16 | fp8
     "operands": "heads",       # rows of the product: heads | tokens
     "loads": "cached",         # cached | streamed
     "tile": 64,                # tokens for each product; tiles for each program
@@ -36,6 +36,8 @@ DEFAULTS: Mapping[str, Value] = MappingProxyType({
 })
 
 FP8_ARCHITECTURES = ("sm_89", "sm_90", "sm_100", "sm_103", "sm_120")
+LARGE_TILE_DOTS: Mapping[int, tuple[Value, ...]] = MappingProxyType({128: ("tf32", "f16", "fp8"), 256: ("f16", "fp8")})
+"""Products without tensor cores unroll to a megabyte of code; float32 operands of 256 tokens don't fit shared memory."""
 UNSCALED = {"scale": ("sums",)}
 
 
@@ -87,10 +89,10 @@ def _dot(kind: str, intent: str, rationale: str, gain: float, before: tuple[Valu
     )
 
 
-_EXACT = "Every e4m3 value is exact in it, so nothing is lost."
+_EXACT = "Every e4m3 value is exact in it, and so is every product in float32."
 _FP8 = _dot(
     "fp8", "products of the bytes as they are", "No conversion at all and half the shared memory; accumulation is a little coarser.",
-    0.6, ("ieee", "tf32", "f16", "bf16"), p_success=0.85,
+    0.6, ("ieee", "tf32", "f16"), p_success=0.85,
 )
 
 _SCORING = (
@@ -107,7 +109,6 @@ _SCORING = (
     ),
     _dot("tf32", "tensor cores on float32 operands", _EXACT, 0.4, ("ieee",)),
     _dot("f16", "tensor cores on float16 operands", _EXACT, 0.5, ("ieee", "tf32")),
-    _dot("bf16", "tensor cores on bfloat16 operands", _EXACT, 0.5, ("ieee", "tf32")),
     Technique(
         id="tokens_first", target="products", sets={"operands": "tokens"}, needs={"operands": ("heads",)},
         intent="tokens as the rows of the product, heads as its columns",
@@ -129,8 +130,7 @@ _SCORING = (
 
 def _tiles() -> Iterable[Technique]:
     for tile in (32, 128, 256):
-        # Float32 operands of the largest tile don't fit shared memory.
-        needs: dict[str, tuple[Value, ...]] = {"tile": (64,)} | ({"dot": ("f16", "bf16", "fp8")} if tile == 256 else {})
+        needs = {"tile": (64,), **({"dot": LARGE_TILE_DOTS[tile]} if tile in LARGE_TILE_DOTS else {})}
         yield Technique(
             id="tile", target="tiles", parameter=f"tokens={tile}", sets={"tile": tile}, needs=needs,
             intent=f"{tile} tokens for each product", rationale="Small tiles spread one long row over more multiprocessors; large ones amortise the queries.",
