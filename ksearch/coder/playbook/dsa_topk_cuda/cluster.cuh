@@ -211,7 +211,7 @@ struct __align__(1024) Shared {
   alignas(16) Message mine;
   alignas(16) int bins[BINS];
   float2 sample[4];
-  int place[CROWD], above_of[CLUSTER], totals[4], crucial, beyond, above, crowd;
+  int index[CROWD], above_of[CLUSTER], totals[4], crucial, beyond, above, crowd;
   uint64_t bins_arrived, message_arrived;
 //% shared_barriers
   uint64_t arrived[SLOTS + SAMPLED], query_arrived;

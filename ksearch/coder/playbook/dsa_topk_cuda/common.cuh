@@ -64,7 +64,8 @@ __device__ __forceinline__ void write_short(const Problem& p, int row, int first
 //% short_kernel
 // For batches whose table can't hold a long row: the host knows it from the table's width alone.
 constexpr int SHORT_SPLIT = SHORT_STORES / SHORT_THREADS;
-__global__ void __launch_bounds__(SHORT_THREADS) write_short_rows(const Problem p) {
+__global__ void __launch_bounds__(SHORT_THREADS) write_short_rows(const int* lengths, const int* table, int* out, int width) {
+  const Problem p{nullptr, nullptr, nullptr, lengths, table, out, 0, width};
   write_short<SHORT_STORES>(p, blockIdx.x / SHORT_SPLIT, blockIdx.x % SHORT_SPLIT * SHORT_THREADS + threadIdx.x);
 }
 //% keys

@@ -32,7 +32,7 @@ void run(tvm::ffi::TensorView q_index_fp8, tvm::ffi::TensorView k_index_cache_fp
   if (p.rows == 0) return;
 //% run_short
   if (p.width * PAGE <= TOPK) {
-    write_short_rows<<<p.rows * SHORT_SPLIT, SHORT_THREADS, 0, stream>>>(p);
+    write_short_rows<<<p.rows * SHORT_SPLIT, SHORT_THREADS, 0, stream>>>(p.lengths, p.table, p.out, p.width);
     check(cudaGetLastError());
     return;
   }

@@ -223,6 +223,8 @@ __device__ __forceinline__ float2 score_keys(const Keys& k, const uint8_t* query
 __device__ __forceinline__ float2 score_tile(const uint8_t* tile, const uint8_t* query, const Weights& w) {
   float d[32];
   const uint64_t tokens = operand(tile), heads = operand(query);
+  const int token = (threadIdx.x >> 5 & 3) * 16 + (threadIdx.x & 31) / 4;
+  const float scale0 = tile_scale(tile, token), scale1 = tile_scale(tile, token + 8);
   wgmma_open();
 #pragma unroll
   for (int s = 0; s < 4; ++s)
@@ -230,8 +232,7 @@ __device__ __forceinline__ float2 score_tile(const uint8_t* tile, const uint8_t*
                  ", %32, %33, p, 1, 1;}"
                  : ACCUMULATORS(d) : "l"(tokens + 2 * s), "l"(heads + 2 * s), "r"(s));
   wgmma_close();
-  const int token = (threadIdx.x >> 5 & 3) * 16 + (threadIdx.x & 31) / 4;
-  return weigh(d, w, tile_scale(tile, token), tile_scale(tile, token + 8));
+  return weigh(d, w, scale0, scale1);
 }
 //% score_tile_mma
 __device__ __forceinline__ float2 score_tile(const uint8_t* tile, const uint8_t* query, const Weights& w) {

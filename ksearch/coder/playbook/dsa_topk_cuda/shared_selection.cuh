@@ -124,7 +124,7 @@ __device__ __forceinline__ void find_crucial(Shared& sm) {
     }
 }
 // Each block ranks its own tokens of the crucial bin among those of all blocks; a later block's equal keys come after.
-__device__ __forceinline__ void rank_crowd(Shared& sm, int* out, const int* pages) {
+__device__ __forceinline__ void rank_crowd(Shared& sm, int* out) {
   const int lane = threadIdx.x & 31, rank = cluster_rank(), mine = sm.crowd;
   if (threadIdx.x / 32 >= mine) return;
   uint32_t key[CLUSTER];
@@ -138,7 +138,7 @@ __device__ __forceinline__ void rank_crowd(Shared& sm, int* out, const int* page
 #pragma unroll
     for (int r = 0; r < CLUSTER; ++r) part[r % 4] += key[r] > k;
     const int place = sm.beyond + __reduce_add_sync(~0u, part[0] + part[1] + part[2] + part[3]);
-    if (lane == 0 && place < TOPK) out[place] = pages[sm.place[c] / PAGE] * PAGE + sm.place[c] % PAGE;
+    if (lane == 0 && place < TOPK) out[place] = sm.index[c];
   }
 }
 // Tokens above the crucial bin, of each block: their histograms have come.
@@ -182,7 +182,7 @@ __device__ void select_row(Shared& sm, const Problem& p, const Row& r, const flo
     count += __popc(__ballot_sync(~0u, bin < crucial));
     if (bin == crucial) {
       const int c = atomicAdd(&sm.crowd, 1);
-      if (c < CROWD) sm.mine.key[c] = ordered(scores[i]), sm.place[c] = i;
+      if (c < CROWD) sm.mine.key[c] = ordered(scores[i]), sm.index[c] = pages[i / PAGE] * PAGE + i % PAGE;
     }
   }
   int place = 0;
@@ -205,7 +205,8 @@ __device__ void select_row(Shared& sm, const Problem& p, const Row& r, const flo
     if (bin < crucial) out[place + __popc(in & ((1u << lane) - 1))] = pages[i / PAGE] * PAGE + i % PAGE;
     place += __popc(in);
   }
+  const bool crowded = __any_sync(~0u, lane < CLUSTER && sm.bins_of[lane % CLUSTER][crucial] > CROWD);
   hear(&sm.message_arrived, parity);
-  if (__any_sync(~0u, lane < CLUSTER && sm.bins_of[lane % CLUSTER][crucial] > CROWD)) select_bitwise(sm, scores, pages, out, places, r.length);
-  else rank_crowd(sm, out, pages);
+  if (crowded) select_bitwise(sm, scores, pages, out, places, r.length);
+  else rank_crowd(sm, out);
 }
