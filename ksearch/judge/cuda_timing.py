@@ -1,0 +1,136 @@
+"""Timing on a GPU: CUPTI's activity records where they can be had, CUDA events otherwise; the verdict says which.
+
+Each timed call has inputs never seen before, at other addresses than the call before, and a flushed L2 cache. Its time is
+the span from the start of its first activity on the device to the end of its last, up to a device-wide synchronisation. A
+call that copies more than 4 KB to the host is charged host time. The runner only stamps; spans, medians and the check that
+span <= events <= host <= the judge's own time are done here.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from importlib import util
+from statistics import median
+from typing import Any
+
+from ksearch.definitions.schema import Workload
+from ksearch.judge.arena import Layout
+from ksearch.judge.checks import Checker, blamed
+from ksearch.judge.clocks import Timing
+from ksearch.judge.device import Device
+from ksearch.judge.failures import StageFailure
+from ksearch.judge.host import HostFailure
+from ksearch.judge.paired import Turn
+from ksearch.judge.session import Executed, Session
+from ksearch.judge.timing import calibrate
+from ksearch.judge.verdict import Stage, Status
+
+WARM_UPS = 2
+SLOW_US = 20_000.0
+SLOW_CALLS = 5
+"""A call over 20 ms is timed five times: its spread is small against it."""
+TURN_CALLS = 5
+"""Timed calls of a workload in each turn of a paired measurement; their median counts."""
+CHECKED_SHARE = 0.1
+HOST_COPY_BYTES = 4096
+SLACK_US = 1.0
+EVENT_SLACK_US = 8.0
+"""What an event's own record may come late by, on top of the activity it brackets."""
+
+
+def timer_name() -> str:
+    return "cupti" if util.find_spec("cupti") is not None else "cuda-events"
+
+
+class DeviceClock:
+    """Times by the runner's stamps, bounded by the judge's own clock."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.name = timer_name()
+
+    def time(self, checker: Checker, session: Session, workloads: Sequence[Workload], timed_calls: int) -> dict[str, Timing]:
+        resolution_us = calibrate(session).typical_s * 1e6
+        return {
+            workload.uuid: Timing(tuple(self._samples(checker, session, workload, timed_calls, ("timing",))), resolution_us, 1)
+            for workload in workloads
+        }
+
+    def turns(
+        self, checker: Checker, sessions: Sequence[Session], workloads: Sequence[Workload], block: int, known: dict[str, Timing]
+    ) -> list[Turn]:
+        return [self._turn_of(checker, session, workloads, block) for session in sessions]
+
+    def _turn_of(self, checker: Checker, session: Session, workloads: Sequence[Workload], block: int) -> Turn:
+        session.runner.stop()
+
+        def turn(number: int) -> dict[str, float]:
+            session.resume()
+            label = ("paired", block, number)
+            found = {w.uuid: median(self._samples(checker, session, w, TURN_CALLS, label, warm_ups=1)) for w in workloads}
+            session.runner.stop()
+            return found
+
+        return turn
+
+    def _samples(
+        self, checker: Checker, session: Session, workload: Workload, count: int, label: tuple[object, ...], warm_ups: int = WARM_UPS
+    ) -> list[float]:
+        """Microseconds of `count` calls; which of them are verified is drawn in secret."""
+        call = _TimedCall(self, checker, session, workload, label)
+        trial = [call.run(verified=False) for _ in range(warm_ups)]
+        if trial[-1] > SLOW_US:
+            count = min(count, SLOW_CALLS)
+        checked = {k for k in range(count) if secrets.randbelow(1000) < CHECKED_SHARE * 1000}
+        return [call.run(verified=k in checked) for k in range(count)]
+
+    def span_us(self, executed: Executed, workload: Workload) -> float:
+        """The call's time from its stamps. Raises StageFailure when they contradict each other or the judge's clock."""
+        stamps, judged_us = executed.stamps, executed.seconds * 1e6
+        events_us, host_us = float(stamps["events_us"]), float(stamps["host_us"])
+        span = events_us
+        if self.name == "cupti":
+            records = stamps.get("records")
+            if not records:
+                raise HostFailure("CUPTI gave no activity records for a call; is another profiler attached?")
+            span = (max(record[3] for record in records) - min(record[2] for record in records)) / 1000
+            if sum(int(record[4]) for record in records) > HOST_COPY_BYTES:
+                span = host_us
+        ordered = span <= max(events_us + EVENT_SLACK_US, host_us) and events_us <= host_us + SLACK_US and host_us <= judged_us + SLACK_US
+        if not ordered or not span > 0:
+            claims = f"device {span:.2f} us, events {events_us:.2f} us, host {host_us:.2f} us, the judge's clock {judged_us:.2f} us"
+            raise StageFailure(Status.REJECTED, Stage.TIMING, f"clocks contradict each other: {claims}", workload=workload.uuid)
+        return span
+
+
+class _TimedCall:
+    """Fresh calls of one candidate on one workload."""
+
+    def __init__(self, clock: DeviceClock, checker: Checker, session: Session, workload: Workload, label: tuple[object, ...]) -> None:
+        self.clock, self.checker, self.session, self.workload, self.label = clock, checker, session, workload, label
+        self.layout = Layout.of(checker.definition, workload)
+        self.drawn = 0
+
+    def run(self, *, verified: bool) -> float:
+        """Microseconds of one call on inputs never seen."""
+        seed = self.checker.seeds.of(*self.label, self.workload.uuid, self.drawn)
+        self.drawn += 1
+        inputs: Any = self.checker.source_of(self.workload).new(seed) if verified else ()
+        with blamed(self.session, Stage.TIMING, self.workload):
+            (call,) = self.session.stage(self.layout, [inputs], [seed], workload=self.workload)
+            self.session.bind([call], check_inputs=verified)
+            executed = self.session.go()
+        self.checker.refuse_trespass(self.session, call, Stage.TIMING, self.workload)
+        self.checker.refuse_untouched(self.session, call, Stage.TIMING, self.workload)
+        if verified:
+            expectation = self.checker.oracle.expect(self.workload.uuid, call.inputs)
+            self.checker.judge(expectation, self.session.outputs(call), Stage.TIMING, self.workload, "inside timing: ")
+        span = self.clock.span_us(executed, self.workload)
+        self.session.resume()
+        return span
+
+
+def flush_bytes() -> int:
+    """Twice the L2 cache of the largest current GPU (126 MB on B200)."""
+    return 256 * 2**20

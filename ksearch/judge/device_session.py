@@ -1,0 +1,72 @@
+"""A candidate at work on a GPU: only outputs lie in shared memory, inputs are made in the runner from the judge's seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from ksearch.definitions.schema import Solution, Workload
+from ksearch.judge.arena import CallSet, Layout, refill, stage
+from ksearch.judge.session import Executed, Session
+
+
+class DeviceSession(Session):
+    """Staged inputs must be `InputSource.new(seed)` of their seed (or empty, when nobody will ask what is right)."""
+
+    def __init__(self, *given: Any, preparation: dict[str, Any], **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._preparation = preparation
+        self._stamps: dict[str, Any] = {}
+        self._workload: Workload | None = None
+
+    def load(self, solution: Solution, artefact: Any) -> None:
+        """The runner is told what is judged before the candidate's code first runs."""
+        self.runner.ask({"op": "prepare", **self._preparation}, self.timeout_s)
+        super().load(solution, artefact)
+
+    def stage(
+        self, layout: Layout, inputs: Sequence[tuple[Any, ...]], seeds: Sequence[int], start: int = 0, *, workload: Workload
+    ) -> list[CallSet]:
+        self._workload = workload
+        outputs_only = _without_inputs(layout)
+        self.reserve(start + outputs_only.stride * len(seeds))
+        given = inputs or [()] * len(seeds)
+        return [stage(self.arena, outputs_only, start + k * outputs_only.stride, given[k], seed) for k, seed in enumerate(seeds)]
+
+    def restage(self, call: CallSet, inputs: tuple[Any, ...], seed: int, kind: str) -> CallSet:
+        renewed = stage(self.arena, call.layout, call.base, inputs, seed)
+        self.runner.ask({"op": "refresh", "kind": kind, "seed": seed}, self.timeout_s)
+        return renewed
+
+    def refill(self, call: CallSet) -> None:
+        refill(self.arena, call)
+        self.runner.ask({"op": "refresh"}, self.timeout_s)
+
+    def bind(self, calls: Sequence[CallSet], *, check_inputs: bool = True) -> None:
+        assert self._workload is not None
+        message = {
+            "op": "bind", "bases": [call.base for call in calls], "seeds": [call.seed for call in calls], "check_inputs": check_inputs,
+            "outputs": [slot.describe() for slot in calls[0].layout.outputs], "workload": self._workload.model_dump(mode="json"),
+        }  # fmt: skip
+        self.runner.ask(message, self.timeout_s)
+
+    def go(self) -> Executed:
+        executed = super().go()
+        self._stamps = executed.stamps
+        return executed
+
+    def trespass(self, call: CallSet) -> str | None:
+        if (name := self._stamps.get("changed")) is not None:
+            return f"the candidate changed input {name}"
+        return super().trespass(call)
+
+
+def _without_inputs(layout: Layout) -> Layout:
+    """The same outputs, from offset 0 on; inputs take no room."""
+    return Layout(
+        inputs=tuple(replace(slot, offset=0, size=0) for slot in layout.inputs),
+        outputs=tuple(replace(slot, offset=slot.offset - layout.outputs_start) for slot in layout.outputs),
+        outputs_start=0,
+        stride=layout.stride - layout.outputs_start,
+    )

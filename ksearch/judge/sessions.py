@@ -1,0 +1,36 @@
+"""Opening a session on a device: a fresh runner behind the wall."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ksearch.judge.cuda_timing import flush_bytes, timer_name
+from ksearch.judge.device import Device
+from ksearch.judge.device_session import DeviceSession
+from ksearch.judge.host import Nursery, new_scratch, spawn
+from ksearch.judge.sandbox.wall import WallPlan
+from ksearch.judge.session import Session
+from ksearch.judge.verdict import Job
+
+
+def open_session(nursery: Nursery, device: Device, job: Job, remaining_s: Callable[[], float]) -> Session:
+    """Raises HostFailure when the machine can't give a runner."""
+    plan = WallPlan(
+        scratch=str(new_scratch()),
+        cuda=device.cuda,
+        processes=device.cuda,  # Triton builds its launcher with a C compiler
+        memory_bytes=None if device.cuda else job.limits.memory_bytes,
+        core=device.core,
+        unsafe=job.unsafe_runner,
+    )
+    runner = spawn(nursery, plan, job.limits.memory_bytes)
+    if not device.cuda:
+        return Session(runner, job.limits, remaining_s, settles=False)
+    preparation = {
+        "definition": job.definition.model_dump(mode="json"),
+        "dataset_root": job.dataset_root,
+        "device": device.spec,
+        "cupti": timer_name() == "cupti",
+        "flush_bytes": flush_bytes(),
+    }
+    return DeviceSession(runner, job.limits, remaining_s, settles=True, preparation=preparation)
