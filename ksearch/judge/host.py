@@ -50,6 +50,8 @@ class HostFailure(Exception):
 def clean_environment(*, threads: int) -> dict[str, str]:
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     constants = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0", "OMP_WAIT_POLICY": "passive"}
+    # Asking the CUDA runtime whether there is a GPU (as imports do) would spoil it for every process forked later; NVML may be asked.
+    constants["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     counts = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     return {"PATH": os.defpath, **kept, **constants, **counts}
 

@@ -122,7 +122,9 @@ def _landlock(plan: WallPlan, *, own_proc: bool) -> str:
     if "landlock" in plan.without:
         raise OSError("left out")
     proc = ("/proc",) if own_proc or plan.cuda else ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/sys")
-    return landlock.restrict((*plan.readable, *proc), (plan.scratch,), plan.devices)
+    # The CUDA driver names its threads by writing below /proc/self, and gives up when it can't.
+    own = ("/proc/self",) if plan.cuda else ()
+    return landlock.restrict((*plan.readable, *proc), (plan.scratch,), (*plan.devices, *own))
 
 
 def _limits(plan: WallPlan) -> None:
