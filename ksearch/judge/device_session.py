@@ -32,10 +32,15 @@ class DeviceSession(Session):
         outputs_only = _without_inputs(layout)
         self.reserve(start + outputs_only.stride * len(seeds))
         given = inputs or [()] * len(seeds)
-        return [stage(self.arena, outputs_only, start + k * outputs_only.stride, given[k], seed) for k, seed in enumerate(seeds)]
+        return [self._place(outputs_only, start + k * outputs_only.stride, given[k], seed) for k, seed in enumerate(seeds)]
+
+    def _place(self, layout: Layout, base: int, inputs: tuple[Any, ...], seed: int) -> CallSet:
+        call = stage(self.arena, layout, base, (), seed)
+        call.inputs = inputs
+        return call
 
     def restage(self, call: CallSet, inputs: tuple[Any, ...], seed: int, kind: str) -> CallSet:
-        renewed = stage(self.arena, call.layout, call.base, inputs, seed)
+        renewed = self._place(call.layout, call.base, inputs, seed)
         self.runner.ask({"op": "refresh", "kind": kind, "seed": seed}, self.timeout_s)
         return renewed
 
@@ -65,7 +70,7 @@ class DeviceSession(Session):
 def _without_inputs(layout: Layout) -> Layout:
     """The same outputs, from offset 0 on; inputs take no room."""
     return Layout(
-        inputs=tuple(replace(slot, offset=0, size=0) for slot in layout.inputs),
+        inputs=(),
         outputs=tuple(replace(slot, offset=slot.offset - layout.outputs_start) for slot in layout.outputs),
         outputs_start=0,
         stride=layout.stride - layout.outputs_start,
