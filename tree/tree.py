@@ -7,7 +7,7 @@ may be in flight and may be told in any order.
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from ksearch.tree.constants import DEFAULTS, Constants
 from ksearch.tree.errors import UnknownTicket
@@ -16,7 +16,7 @@ from ksearch.tree.node import Refusal
 from ksearch.tree.selection import OpenArm, Policy, WriteAt
 from ksearch.tree.snapshot import Snapshot, snapshot
 from ksearch.tree.state import State
-from ksearch.tree.types import ArmOpened, Asked, Change, Issued, NodeId, Outcome, PlanKey, Settled, Ticket, TicketId
+from ksearch.tree.types import ROOT, ArmOpened, Asked, Change, Issued, NodeId, Outcome, Plan, PlanKey, Settled, Ticket, TicketId
 from ksearch.tree.views import ArmOutcome, Explanation, KnownPlans, NodeView, Reader, best_node
 
 
@@ -110,10 +110,34 @@ class Tree:
     def node(self, id: NodeId) -> NodeView:
         return Reader(self._state).view(self._state.node(id))
 
-    def nodes(self) -> Iterator[NodeView]:
-        """All nodes in the order they were opened, the root first. Don't apply changes while iterating."""
+    def nodes(self, ids: Iterable[NodeId] | None = None) -> Iterator[NodeView]:
+        """These nodes in this order; without `ids` all, in the order they were opened, the root first.
+
+        What the views share is computed once. Don't apply changes while iterating.
+        """
         reader = Reader(self._state)
-        return (reader.view(node) for node in self._state.nodes)
+        chosen = self._state.nodes if ids is None else map(self._state.node, ids)
+        return map(reader.view, chosen)
+
+    def plan(self, id: NodeId) -> Plan:
+        return self._state.node(id).plan()
+
+    def parent(self, id: NodeId) -> NodeId:
+        """The root is its own parent."""
+        parent = self._state.node(id).parent
+        return ROOT if parent is None else parent.id
+
+    def children(self, id: NodeId) -> tuple[NodeId, ...]:
+        """In the order they were opened."""
+        return tuple(arm.id for arm in self._state.node(id).children)
+
+    def own_best(self, id: NodeId) -> float | None:
+        """The reward measured for the plan itself, nats; None unless it passed."""
+        return self._state.node(id).own_reward
+
+    def best(self, id: NodeId) -> float | None:
+        """The greatest reward at or below a node, nats; None when nothing there passed."""
+        return self._state.node(id).best_reward
 
     def best_node(self) -> NodeView:
         """The node of the incumbent."""

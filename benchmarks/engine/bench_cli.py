@@ -37,7 +37,7 @@ def make_run(folder: Path, nodes: int) -> Path:
         journal.record(RootSettled(candidate=None, reward=0.0, sigma_noise=0.02))
         tree = journal.state.tree
         assert tree is not None
-        while len(tree.nodes_by_id) < nodes:
+        while len(tree) < nodes:
             asked = tree.ask(1, rng)
             journal.record_changes(asked.changes)
             for ticket in asked.tickets:
