@@ -47,10 +47,10 @@ def _open_arm(state: State, change: ArmOpened) -> None:
         raise IllegalChange(f"the next node is {len(state.nodes)}, not {change.node}: the log has a gap or a second writer")
     if change.action not in parent.queue:
         raise IllegalChange(f"{change.action.key!r} is not queued at node {parent.id}")
-    parent.queue.remove(change.action)
-    digest = parent.digest ^ key_digest(change.action.key)
+    action = parent.queue.pop(parent.queue.index(change.action))
+    digest = parent.digest ^ key_digest(action.key)
     del state.queued[digest]
-    node = Node(change.node, parent, change.action, digest)
+    node = Node(change.node, parent, action, digest)
     state.nodes.append(node)
     state.standing[digest] = node
     parent.children.append(node)
@@ -117,7 +117,8 @@ def _prove(state: State, node: Node, reward: float) -> None:
     units = to_units(reward) - state.root_units
     relative = units * UNIT
     node.own, node.own_reward = relative, reward
-    for at in node.path():
+    at: Node | None = node
+    while at is not None:
         at.visits += 1
         at.in_flight -= 1
         at.total_units += units
@@ -125,6 +126,7 @@ def _prove(state: State, node: Node, reward: float) -> None:
             at.best = relative
         if at.best_reward is None or reward > at.best_reward:
             at.best_reward = reward
+        at = at.parent
     state.scale.add(relative)
     parent = node.parent
     assert parent is not None, "the root is never written for"
@@ -133,33 +135,36 @@ def _prove(state: State, node: Node, reward: float) -> None:
 
 
 def _back_up(node: Node, *, in_flight: int, visits: int = 0, failed: int = 0, skipped: int = 0) -> None:
-    for at in node.path():
+    at: Node | None = node
+    while at is not None:
         at.in_flight += in_flight
         at.visits += visits
         at.failed += failed
         at.skipped += skipped
+        at = at.parent
 
 
 def _queue(state: State, node: Node, actions: tuple[Action, ...]) -> None:
     accepted = False
     for action in actions:
-        refusal = _refusal(state, node, action)
+        step = key_digest(action.key)
+        refusal = _refusal(state, node, action, step)
         if refusal is not None:
             node.refusals[action.key] = refusal
             continue
         insort(node.queue, action, key=queue_order)
-        state.queued[node.digest ^ key_digest(action.key)] = node
+        state.queued[node.digest ^ step] = node
         accepted = True
     node.fruitless = 0 if accepted else node.fruitless + 1
 
 
-def _refusal(state: State, node: Node, action: Action) -> Refusal | None:
-    """Why `action` can't be queued at `node`; None when it can."""
+def _refusal(state: State, node: Node, action: Action, step: int) -> Refusal | None:
+    """Why `action`, whose key's digest is `step`, can't be queued at `node`; None when it can."""
     if not _makes_sense(action):
         return Refusal(action, "its claim is not a finite gain, with a spread of 0 or more and a probability between 0 and 1")
-    if any(at.action is not None and at.action.key == action.key for at in node.path()):
+    if node.takes_step(step):
         return Refusal(action, "a step of this plan already", node.id)
-    digest = node.digest ^ key_digest(action.key)
+    digest = node.digest ^ step
     if digest in state.standing:
         return Refusal(action, "the same set of steps stands in the tree", state.standing[digest].id)
     if digest in state.queued:
@@ -184,12 +189,13 @@ def _refresh(state: State, node: Node) -> None:
     The flag of an ancestor can change only when its child's did. The greedy policy's cached claims are dropped all the way.
     """
     flags_may_change = True
-    for at in node.path():
+    at: Node | None = node
+    while at is not None:
         at.frontier_claim = None
-        if not flags_may_change:
-            continue
-        now = state.can_issue(at)
-        flags_may_change = now != at.selectable
-        if flags_may_change and at.parent is not None:
-            at.parent.open_arms += 1 if now else -1
-        at.selectable = now
+        if flags_may_change:
+            now = state.can_issue(at)
+            flags_may_change = now != at.selectable
+            if flags_may_change and at.parent is not None:
+                at.parent.open_arms += 1 if now else -1
+            at.selectable = now
+        at = at.parent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 
 from ksearch.tree.types import Action, NodeId, Plan, PlanKey, TicketId
@@ -121,8 +122,21 @@ class Node:
             at = at.parent
 
     def plan(self) -> Plan:
-        actions = [node.action for node in self.path() if node.action is not None]
-        return tuple(reversed(actions))
+        actions, at = [], self
+        while at.action is not None and at.parent is not None:
+            actions.append(at.action)
+            at = at.parent
+        actions.reverse()
+        return tuple(actions)
+
+    def takes_step(self, step: int) -> bool:
+        """Whether this plan has a step of this `key_digest`: what its node's digest differs by from its parent's."""
+        at = self
+        while at.parent is not None:
+            if at.digest ^ at.parent.digest == step:
+                return True
+            at = at.parent
+        return False
 
 
 def expected_gain(action: Action) -> float:
@@ -134,6 +148,7 @@ def queue_order(action: Action) -> tuple[float, str]:
     return -expected_gain(action), action.key
 
 
+@lru_cache(maxsize=4096)
 def key_digest(key: str) -> int:
     """128 bits of one action key. Lone surrogates pass: text from a language model's JSON may hold them."""
     return int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest(), "big")
