@@ -1,11 +1,10 @@
-"""`ksearch definitions [NAME]`: lists the known definitions, or describes one."""
+"""The known definitions as a list, or one of them in full."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -18,12 +17,8 @@ from ksearch.definitions.regimes import regime_counts
 from ksearch.definitions.schema import AxisConst, Definition, TensorSpec, Workload
 
 
-def definitions_command(
-    name: Annotated[str | None, typer.Argument(help="A name, alias, unambiguous prefix, or a definition's JSON file.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: the list, or with NAME the Definition itself.")] = False,
-    dataset: Annotated[Path | None, typer.Option(help="A FlashInfer-Trace dataset to look in first.")] = None,
-) -> None:
-    """List the kernel definitions, or describe one."""
+def print_definitions(name: str | None, dataset: Path | None, *, as_json: bool) -> None:
+    """All definitions, or one that is named by its name, alias, unambiguous prefix or file; `dataset` is looked in first."""
     source = read_dataset(dataset) if dataset else None
     if name is None:
         found = all_definitions(source)
