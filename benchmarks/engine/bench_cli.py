@@ -39,7 +39,7 @@ def make_run(folder: Path, nodes: int) -> Path:
         assert tree is not None
         while len(tree) < nodes:
             asked = tree.ask(1, rng)
-            journal.record_changes(asked.changes)
+            journal.record_changes(asked.changes, gpu_seconds=2.0)
             for ticket in asked.tickets:
                 settle(journal, ticket, rng)
     return folder

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import math
 import sys
@@ -12,7 +14,7 @@ from typing import Any
 
 from ksearch.report.summary import us
 from ksearch.store.fold import CandidateState, RunState
-from ksearch.store.journal import read_state
+from ksearch.store.journal import no_collections, read_state
 from ksearch.store.log import EventLog
 from ksearch.store.runs import default_runs_dir, find_run
 from ksearch.tree import NodeStatus, NodeView, Tree
@@ -21,12 +23,13 @@ from ksearch.tree.types import ROOT, NodeId
 
 def print_tree(run: str, runs_dir: Path | None, *, depth: int | None, rows: int, as_json: bool) -> None:
     paths = find_run(run, default_runs_dir(runs_dir))
-    with EventLog.open_reader(paths.database) as log:
-        state = read_state(log)
-    if as_json:
-        print(json.dumps({"run": state.header.run, "nodes": _records(state)}))  # noqa: T201
-        return
-    sys.stdout.write("".join(f"{line}\n" for line in tree_lines(state, depth=depth, rows=rows)))
+    atexit.register(gc.freeze)  # else a large tree is searched for cycles once more, only to end the process
+    with no_collections(), EventLog.open_reader(paths.database) as log:
+        state = read_state(log, books=False)
+        if as_json:
+            print(json.dumps({"run": state.header.run, "nodes": _records(state)}))  # noqa: T201
+        else:
+            sys.stdout.write("".join(f"{line}\n" for line in tree_lines(state, depth=depth, rows=rows)))
 
 
 def _records(state: RunState) -> list[Mapping[str, Any]]:
@@ -106,5 +109,5 @@ def _line(state: RunState, view: NodeView) -> str:
     mark = {NodeStatus.CLOSED: "x", NodeStatus.UNPROVEN: "?"}.get(view.status, star)
     name = "root" if view.action is None else view.action.key
     stage = f"  [{view.failed_stage}]" if view.status is NodeStatus.CLOSED else ""
-    numbers = f"{counts.visits:6d} {counts.failed:4d} {counts.in_flight:4d} {counts.skipped:4d} {view.value:+6.3f} {best:>7} {share:>5} {latency:>10}"
-    return f"{numbers}  {'  ' * view.depth}{mark} #{view.id} {name}{stage}"
+    visits = f"{counts.visits:6d} {counts.failed:4d} {counts.in_flight:4d} {counts.skipped:4d}"
+    return f"{visits} {view.value:+6.3f} {best:>7} {share:>5} {latency:>10}  {'  ' * view.depth}{mark} #{view.id} {name}{stage}"
