@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ksearch.tree import DEFAULTS, Tree
-from ksearch.tree.types import ROOT, Asked, Failed, Issued, Measured, Outcome, Propose, Proposed, Skipped, Ticket, Write
+from ksearch.tree.types import ROOT, Asked, Cancelled, Failed, Issued, Measured, Outcome, Propose, Proposed, Skipped, Ticket, Write
 from tests.tree.worlds import Landscape, Logged, action, actions, drive, new_tree
 
 GRID = 2.0**-20
@@ -32,18 +32,19 @@ def grown(seed: int, writes: int) -> Logged:
 
 @settings(max_examples=30, deadline=None)
 @given(
-    st.integers(0, 20), st.integers(0, 30), st.lists(st.sampled_from([0.1, 0.7, 1 / 3, -0.9, None]), min_size=8, max_size=8), st.randoms()
+    st.integers(0, 20),
+    st.integers(0, 30),
+    st.lists(st.sampled_from([*map(Measured, (0.1, 0.7, 1 / 3, -0.9)), Failed("x"), Skipped("x"), Cancelled("x")]), min_size=8, max_size=8),
+    st.randoms(),
 )
-def test_the_order_of_settling(seed: int, writes: int, results: list[float | None], order: random.Random) -> None:
+def test_the_order_of_settling(seed: int, writes: int, results: list[Outcome], order: random.Random) -> None:
     logged = grown(seed, writes)
     twin = Tree(0.0, 0.01, logged.tree.policy)
     for change in logged.log:
         twin.apply(change)
     flying = [ticket for ticket in logged.ask(8) if isinstance(ticket, Write)]
     twin.ask(8, random.Random(0))
-    told = [
-        (ticket.ticket, Failed("smoke") if result is None else Measured(result)) for ticket, result in zip(flying, results, strict=False)
-    ]
+    told = [(ticket.ticket, result) for ticket, result in zip(flying, results, strict=False)]
     for id, outcome in told:
         logged.tree.tell(id, outcome)
     order.shuffle(told)
@@ -51,6 +52,7 @@ def test_the_order_of_settling(seed: int, writes: int, results: list[float | Non
         twin.tell(id, outcome)
     assert twin.snapshot() == logged.tree.snapshot()
     assert list(twin.nodes()) == list(logged.tree.nodes())
+    assert twin.ask(4, random.Random(0)) == logged.tree.ask(4, random.Random(0))
 
 
 def decisions(seed: int, shift: float = 0.0, unit: float = 1.0, writes: int = 80) -> list[Asked]:
@@ -123,6 +125,19 @@ def test_equal_arms_share_the_tickets_in_flight(arms: int) -> None:
         shares = [view.subtree.in_flight for view in logged.tree.nodes() if view.parent == ROOT]
         assert max(shares) - min(shares) <= 1
     assert sum(shares) >= 8 * arms
+
+
+@pytest.mark.parametrize("arms", [2, 5, 12])
+def test_equal_arms_are_tried_equally_often(arms: int) -> None:
+    logged = new_tree()
+    logged.propose(*actions([0.5] * arms, technique="arm"))
+    for ticket in [ticket for ticket in logged.ask(arms + 1) if isinstance(ticket, Write)]:
+        logged.tell(ticket, Cancelled("only to open the arm"))
+    for _ in range(DEFAULTS.attempts * arms):
+        logged.write(Failed("compile"))
+        failed = [logged.tree.node(arm).own.failed for arm in logged.tree.children(ROOT)]
+        assert max(failed) - min(failed) <= 1
+    assert failed == [DEFAULTS.attempts] * arms
 
 
 def stock(logged: Logged, arms: int) -> None:

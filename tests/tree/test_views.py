@@ -104,6 +104,17 @@ def test_exhausted_is_never_said_too_early(grown: Logged) -> None:
     assert final
 
 
+def test_cheap_readings_agree_with_the_views(grown: Logged) -> None:
+    tree = grown.tree
+    for view in tree.nodes():
+        assert tree.plan(view.id) == view.plan
+        assert tree.parent(view.id) == (ROOT if view.parent is None else view.parent)
+        assert tree.children(view.id) == view.children
+        assert (tree.own_best(view.id), tree.best(view.id)) == (view.own.best, view.subtree.best)
+    chosen = [NodeId(5), ROOT, NodeId(2)]
+    assert list(tree.nodes(chosen)) == [tree.node(id) for id in chosen]
+
+
 def test_unknown_nodes_are_named(grown: Logged) -> None:
     with pytest.raises(UnknownNode, match=f"no node {len(grown.tree)}: this tree has nodes 0 to {len(grown.tree) - 1}"):
         grown.tree.node(NodeId(len(grown.tree)))
