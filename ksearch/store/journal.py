@@ -20,7 +20,7 @@ Observer = Callable[[Event, RunState], None]
 
 
 def read_state(log: EventLog, *, books: bool = True) -> RunState:
-    """Fold a whole log; without `books` (ledger and beliefs) a quarter faster, for a look at it.
+    """Fold a whole log; without `books` (ledger and beliefs) faster, for a look at it.
 
     Raises BrokenLog when the log doesn't start with run_created or contradicts itself.
     """
@@ -41,7 +41,7 @@ def read_state(log: EventLog, *, books: bool = True) -> RunState:
 def no_collections() -> Iterator[None]:
     """Pause the cyclic garbage collector.
 
-    Folding leaves nothing behind that only it would find, and its passes over a growing state cost as much as the fold.
+    Folding leaves nothing behind that only it would find: its passes over a growing state are wasted.
     """
     collecting = gc.isenabled()
     gc.disable()
