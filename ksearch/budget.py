@@ -55,10 +55,11 @@ class Amounts:
     wall_seconds: Decimal = ZERO
 
     def __post_init__(self) -> None:
-        # Logs of many thousand steps are folded through here: what is plainly nothing isn't looked at twice.
-        for resource, value in zip(Resource, (self.evaluations, self.gpu_seconds, self.usd, self.tokens, self.wall_seconds), strict=True):
-            if value is not ZERO and (value != 0 or resource in _COUNTS):
-                _check(resource, value)
+        _check_count(Resource.EVALUATIONS, self.evaluations)
+        _check_exact(Resource.GPU_SECONDS, self.gpu_seconds)
+        _check_exact(Resource.USD, self.usd)
+        _check_count(Resource.TOKENS, self.tokens)
+        _check_exact(Resource.WALL_SECONDS, self.wall_seconds)
 
     @classmethod
     def of(
@@ -74,11 +75,11 @@ class Amounts:
         return cls(evaluations, exact(gpu_seconds), exact(usd), tokens, exact(wall_seconds))
 
     def __getitem__(self, resource: Resource) -> Quantity:
-        value: Quantity = getattr(self, resource.value)
+        value: Quantity = getattr(self, resource)
         return value
 
     def __add__(self, other: Amounts) -> Amounts:
-        return Amounts(
+        return _unchecked(
             self.evaluations + other.evaluations,
             self.gpu_seconds + other.gpu_seconds,
             self.usd + other.usd,
@@ -88,7 +89,8 @@ class Amounts:
 
     def __sub__(self, other: Amounts) -> Amounts:
         """Raises LedgerError where the difference would be negative."""
-        return Amounts(
+        build = _unchecked if other <= self else Amounts
+        return build(
             self.evaluations - other.evaluations,
             self.gpu_seconds - other.gpu_seconds,
             self.usd - other.usd,
@@ -97,7 +99,20 @@ class Amounts:
         )
 
     def __le__(self, other: Amounts) -> bool:
-        return all(self[resource] <= other[resource] for resource in Resource)
+        return (
+            self.evaluations <= other.evaluations
+            and self.gpu_seconds <= other.gpu_seconds
+            and self.usd <= other.usd
+            and self.tokens <= other.tokens
+            and self.wall_seconds <= other.wall_seconds
+        )
+
+
+def _unchecked(evaluations: int, gpu_seconds: Decimal, usd: Decimal, tokens: int, wall_seconds: Decimal) -> Amounts:
+    """Sums and differences of amounts, which need no second check: logs of many thousand steps are folded through here."""
+    amounts = object.__new__(Amounts)
+    amounts.__dict__.update(evaluations=evaluations, gpu_seconds=gpu_seconds, usd=usd, tokens=tokens, wall_seconds=wall_seconds)
+    return amounts
 
 
 @dataclass(frozen=True)
@@ -129,7 +144,7 @@ class Limits:
         return cls(evaluations, _exact_or_none(gpu_seconds), _exact_or_none(usd), tokens, _exact_or_none(wall_seconds))
 
     def __getitem__(self, resource: Resource) -> Quantity | None:
-        value: Quantity | None = getattr(self, resource.value)
+        value: Quantity | None = getattr(self, resource)
         return value
 
     @property
@@ -242,9 +257,8 @@ class Ledger:
         bound = self._end(key)
         self._spent = self._spent + actual
         self._settled[key] = actual
-        overruns = tuple(Overrun(key, r, bound[r], actual[r]) for r in Resource if actual[r] > bound[r])
-        if overruns:
-            self._overruns[key] = overruns
+        if not actual <= bound:
+            self._overruns[key] = tuple(Overrun(key, r, bound[r], actual[r]) for r in Resource if actual[r] > bound[r])
 
     def release(self, key: str) -> None:
         """Give a reservation back unspent. Raises LedgerError for a key that isn't reserved."""
@@ -284,7 +298,7 @@ class Ledger:
 
 def exact(value: float | Decimal) -> Decimal:
     """A Decimal with nine places from a number, through its shortest decimal form (0.1 becomes 0.1)."""
-    if value == 0:
+    if not value:
         return ZERO
     number = value if isinstance(value, Decimal) else Decimal(str(value))
     if not number.is_finite() or abs(number) > _LARGEST:
@@ -297,11 +311,25 @@ def _exact_or_none(value: float | Decimal | None) -> Decimal | None:
 
 
 def _check(resource: Resource, value: Quantity) -> None:
-    if resource in _COUNTS and (not isinstance(value, int) or isinstance(value, bool)):
+    if resource in _COUNTS:
+        _check_count(resource, value)
+    else:
+        _check_exact(resource, value)
+
+
+def _check_count(resource: Resource, value: Quantity) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
         raise LedgerError(f"{resource} must be an integer, not {value!r}")
-    if resource not in _COUNTS and not isinstance(value, Decimal):
+    if value < 0:
+        raise LedgerError(f"{resource} cannot be negative: {value}")
+
+
+def _check_exact(resource: Resource, value: Quantity) -> None:
+    if value is ZERO:
+        return
+    if not isinstance(value, Decimal):
         raise LedgerError(f"{resource} must be a Decimal, not {value!r}; Amounts.of converts")
-    if isinstance(value, Decimal) and not (value.is_finite() and value == value.quantize(_PLACES)):
+    if not (value.is_finite() and value == value.quantize(_PLACES)):
         raise LedgerError(f"{resource} must be finite with at most nine decimal places, not {value}")
     if value < 0:
         raise LedgerError(f"{resource} cannot be negative: {value}")

@@ -19,7 +19,6 @@ import pytest
 from ksearch.store.events import EvaluationSettled, parse_event
 from ksearch.store.journal import read_state
 from ksearch.store.log import EventLog, StoredEvent
-from ksearch.tree import views
 
 LIMIT = 24
 COMMAND = [sys.executable, "-m", "ksearch"]
@@ -71,7 +70,8 @@ def outline(database: Path) -> list[tuple[Any, ...]]:
     with EventLog.open_reader(database) as log:
         state = read_state(log)
     assert state.tree is not None
-    return [(view.id, view.parent, view.action.key if view.action else "", view.N, view.F, view.best) for view in views(state.tree)]
+    rows = [(view.id, view.parent, view.action.key if view.action else "", view.subtree) for view in state.tree.nodes()]
+    return [(*row, counts.visits, counts.failed, counts.best) for *row, counts in rows]
 
 
 @pytest.mark.timeout(300)

@@ -1,20 +1,33 @@
-"""The Monte Carlo tree over plans: pure, synchronous, standard library only."""
+"""The Monte Carlo tree over optimization plans. Standard library alone; knows nothing of kernels, models or devices."""
 
-from ksearch.tree.selection import policy_named
-from ksearch.tree.tree import IllegalChange, Tree, UnknownTicket
-from ksearch.tree.types import Action, Plan, Ticket, plan_key
-from ksearch.tree.views import NodeView, explain, views
+from ksearch.tree.constants import DEFAULTS, Constants
+from ksearch.tree.errors import IllegalChange, UnknownNode, UnknownTicket
+from ksearch.tree.node import Refusal
+from ksearch.tree.selection import POLICIES, BestOfN, Greedy, Policy, Puct, Uniform, policy_named
+from ksearch.tree.snapshot import Snapshot
+from ksearch.tree.tree import Tree
+from ksearch.tree.views import ArmOutcome, Counts, Explanation, NodeStatus, NodeView, QueuedProposal
 
 __all__ = [
-    "Action",
+    "DEFAULTS",
+    "POLICIES",
+    "ArmOutcome",
+    "BestOfN",
+    "Constants",
+    "Counts",
+    "Explanation",
+    "Greedy",
     "IllegalChange",
+    "NodeStatus",
     "NodeView",
-    "Plan",
-    "Ticket",
+    "Policy",
+    "Puct",
+    "QueuedProposal",
+    "Refusal",
+    "Snapshot",
     "Tree",
+    "Uniform",
+    "UnknownNode",
     "UnknownTicket",
-    "explain",
-    "plan_key",
     "policy_named",
-    "views",
 ]

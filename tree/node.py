@@ -1,121 +1,165 @@
-"""One plan of the tree: counts and sums only. Everything else is computed from them when read."""
+"""One node: counts and sums only. Whatever can be computed from them is computed when read."""
 
 from __future__ import annotations
 
-import math
-from bisect import insort
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
 
-from ksearch.tree.constants import ATTEMPTS
-from ksearch.tree.types import Action, NodeId, Plan, PlanKey
-
-UNIT = 2.0**-40
-"""Rewards are summed as whole multiples of this (about 1e-12 nats), so that the order of settling can't matter."""
+from ksearch.tree.types import Action, NodeId, Plan, PlanKey, TicketId
 
 
-def to_units(value: float) -> int:
-    return round(value / UNIT)
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A proposed action that the tree did not queue. `standing` is the node that already is that plan, or that queues it."""
 
-
-class Counts:
-    """Settled N, in flight O, skipped K, failed F, sum S (units) and best M of measured rewards."""
-
-    __slots__ = ("F", "K", "M", "N", "O", "S")
-
-    def __init__(self) -> None:
-        self.N = self.O = self.K = self.F = self.S = 0
-        self.M: float | None = None
-
-    def measured(self, reward: float) -> None:
-        self.N += 1
-        self.S += to_units(reward)
-        self.M = reward if self.M is None else max(self.M, reward)
-
-    def as_tuple(self) -> tuple[int, int, int, int, int, float | None]:
-        return self.N, self.O, self.K, self.F, self.S, self.M
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Queued:
-    """A proposal waiting to become an arm; the smallest comes first."""
-
-    rank: float
-    key: str
     action: Action
-
-    @classmethod
-    def of(cls, action: Action) -> Queued:
-        """Ordered by P(success) times claimed gain, largest first, then by key."""
-        return cls(-action.p_success * action.gain_mean, action.key, action)
+    reason: str
+    standing: NodeId | None = None
 
 
 class Node:
-    """A plan: its last action, its own candidates' counts and its subtree's."""
+    """A plan, stored as its last action and its parent: the whole plan is the walk to the root.
+
+    `visits`, `in_flight`, `skipped`, `failed`, `total_units` and `best` are of the subtree (N, O, K, F, S and M);
+    names starting with `own_` are of the plan itself. `own` and `best` are relative to the root's reward, `own_reward` and
+    `best_reward` as they were told. An attempt that passed proves a plan and is its last, hence one own reward.
+
+    A plain slotted class, not a dataclass: there are as many as plans, and selection reads them in its inner loop.
+    """
 
     __slots__ = (
-        "action", "children", "depth", "failed_stage", "fruitless", "id", "idle", "own", "parent", "plan_key",
-        "proposing", "queue", "refused", "subtree",
-    )  # fmt: skip
+        "action",
+        "best",
+        "best_reward",
+        "children",
+        "claim",
+        "depth",
+        "digest",
+        "failed",
+        "failed_stage",
+        "frontier_claim",
+        "fruitless",
+        "gain",
+        "id",
+        "in_flight",
+        "open_arms",
+        "own",
+        "own_failed",
+        "own_reward",
+        "own_skipped",
+        "parent",
+        "proposing",
+        "queue",
+        "refusals",
+        "selectable",
+        "skipped",
+        "total_units",
+        "visits",
+        "writing",
+    )
 
-    def __init__(self, id: NodeId, parent: Node | None, action: Action | None) -> None:
-        self.id, self.parent, self.action = id, parent, action
+    def __init__(self, id: NodeId, parent: Node | None, action: Action | None, digest: int) -> None:
+        self.id = id
+        self.parent = parent
+        self.action = action
         self.depth: int = 0 if parent is None else parent.depth + 1
-        self.plan_key: PlanKey = frozenset() if parent is None or action is None else parent.plan_key | {action.key}
+        self.digest = digest
+        self.gain: float = 0.0 if action is None else action.gain_mean
+        self.claim: float = 0.0 if parent is None or action is None else parent.claim + expected_gain(action)
         self.children: list[Node] = []
-        self.queue: list[Queued] = []
-        self.refused: tuple[Action, ...] = ()
-        self.own, self.subtree = Counts(), Counts()
+
+        self.visits = 0
+        self.in_flight = 0
+        self.skipped = 0
+        self.failed = 0
+        self.total_units = 0
+        self.best: float | None = None
+        self.best_reward: float | None = None
+
+        self.own: float | None = None
+        self.own_reward: float | None = None
+        self.own_failed = 0
+        self.own_skipped = 0
         self.failed_stage: str | None = None
+        self.writing: TicketId | None = None
+
+        self.queue: list[Action] = []
+        self.proposing: TicketId | None = None
         self.fruitless = 0
-        self.proposing = False
-        self.idle = False
-        """Nothing can be issued in this subtree until something in it changes."""
+        self.refusals: dict[str, Refusal] = {}
+
+        self.selectable = True
+        self.open_arms = 0
+        self.frontier_claim: float | None = None
 
     @property
     def proven(self) -> bool:
-        return self.own.M is not None
+        return self.own is not None
 
     @property
-    def closed(self) -> bool:
-        """Its attempts are used up and none passed."""
-        return not self.proven and self.own.F + self.own.K >= ATTEMPTS
-
-    @property
-    def writable(self) -> bool:
-        """A candidate may be written for it now: unproven, attempts left, none in flight (a repair needs evidence)."""
-        return not self.proven and not self.closed and self.own.O == 0
+    def own_visits(self) -> int:
+        return self.own_failed + (self.own is not None)
 
     @property
     def attempts(self) -> int:
-        return self.own.F + self.own.K
+        """Settled attempts that count towards the cap: passed, failed, or written and skipped."""
+        return self.own_visits + self.own_skipped
 
-    def enqueue(self, action: Action) -> None:
-        insort(self.queue, Queued.of(action))
+    @property
+    def parent_own(self) -> float:
+        """M_own of the parent. The root is measured against itself."""
+        own = 0.0 if self.parent is None else self.parent.own
+        assert own is not None, "only proven plans have children"
+        return own
 
-    def path(self) -> list[Node]:
-        """From this node up to the root."""
-        nodes, node = [], self
-        while True:
-            nodes.append(node)
-            if node.parent is None:
-                return nodes
-            node = node.parent
+    def path(self) -> Iterator[Node]:
+        """This node and its ancestors, the root last."""
+        at: Node | None = self
+        while at is not None:
+            yield at
+            at = at.parent
 
     def plan(self) -> Plan:
-        return tuple(node.action for node in reversed(self.path()) if node.action is not None)
+        actions, at = [], self
+        while at.action is not None and at.parent is not None:
+            actions.append(at.action)
+            at = at.parent
+        actions.reverse()
+        return tuple(actions)
+
+    def takes_step(self, step: int) -> bool:
+        """Whether this plan has a step of this `key_digest`: what its node's digest differs by from its parent's."""
+        at = self
+        while at.parent is not None:
+            if at.digest ^ at.parent.digest == step:
+                return True
+            at = at.parent
+        return False
 
 
-class Rewards:
-    """All measured rewards of a run, sorted; gives the scale on which values are compared."""
+def expected_gain(action: Action) -> float:
+    """P(success) g: what queued proposals are ordered by, and what the greedy policy believes."""
+    return action.p_success * action.gain_mean
 
-    def __init__(self) -> None:
-        self.sorted: list[float] = []
 
-    def add(self, reward: float) -> None:
-        insort(self.sorted, reward)
+def queue_order(action: Action) -> tuple[float, str]:
+    return -expected_gain(action), action.key
 
-    def low_decile(self) -> float:
-        return self.sorted[math.floor(0.1 * (len(self.sorted) - 1))]
 
-    def best(self) -> float:
-        return self.sorted[-1]
+@lru_cache(maxsize=4096)
+def key_digest(key: str) -> int:
+    """128 bits of one action key. Lone surrogates pass: text from a language model's JSON may hold them."""
+    return int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest(), "big")
+
+
+def plan_digest(key: PlanKey) -> int:
+    """128 bits of a canonical plan key: the exclusive or of its members, so that a child's costs one more hash.
+
+    Storing this in place of the set of strings keeps a deep plan as small as a shallow one.
+    """
+    digest = 0
+    for member in key:
+        digest ^= key_digest(member)
+    return digest

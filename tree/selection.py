@@ -1,29 +1,30 @@
-"""Policies: which legal thing to do next. All of them see the same tree, planner, coder and judge.
+"""Policies: where the next ticket goes. All decide over the same state, planner, coder and judge, so they can be compared.
 
-A policy only chooses; the tree carries the choice out, so that a stored choice can be replayed without the policy.
+A policy takes one step at a time and alters nothing: `Tree.ask` applies each step as a change before asking for the next.
+A policy holds no state of its own, so a tree rebuilt from its log decides as the live one would have.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
-from ksearch.tree import constants as c
-from ksearch.tree import statistics as formulas
-from ksearch.tree.node import Node
-
-if TYPE_CHECKING:
-    from ksearch.tree.tree import Tree
+from ksearch.tree.node import Node, expected_gain
+from ksearch.tree.puct import best_arm
+from ksearch.tree.scoring import Yardstick
+from ksearch.tree.state import State
+from ksearch.tree.statistics import widening_limit
+from ksearch.tree.types import Action
 
 
 @dataclass(frozen=True, slots=True)
 class OpenArm:
-    """Make the node's best queued proposal a child and write for it."""
+    """Make a queued proposal a child of `parent`; a further step follows in the same ask."""
 
-    node: Node
-    why: str
+    parent: Node
+    action: Action
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,149 +39,159 @@ class ProposeAt:
     why: str
 
 
-Choice: TypeAlias = OpenArm | WriteAt | ProposeAt
+Step: TypeAlias = OpenArm | WriteAt | ProposeAt
 
 
 class Policy(Protocol):
-    """Chooses the next thing to do, or None when nothing is legal now. Must not change the tree."""
+    """`step` is called only while something is legal, and must return a legal step.
+
+    `opened` is the arm that the step before it opened in the same ask: nothing above that arm has changed since, so a
+    policy may go on from there instead of from the root. `max_depth` bounds the plans it looks at, None for no bound of its own.
+    """
 
     @property
     def name(self) -> str: ...
 
-    def choose(self, tree: Tree, rng: random.Random) -> Choice | None: ...
+    @property
+    def max_depth(self) -> int | None: ...
+
+    def step(self, state: State, opened: Node | None, rng: random.Random) -> Step: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """The terms of one arm's score among its siblings."""
-
-    q: float
-    prior: float
-    exploration: float
-    total: float
-
-
-def wants_proposals(node: Node) -> bool:
-    return not node.queue and not node.proposing and node.fruitless < c.FRUITLESS and node.depth < c.MAX_DEPTH
-
-
-def score_arms(tree: Tree, node: Node) -> list[tuple[Node, Terms]]:
-    """Every arm of a node that isn't closed, with the terms of its PUCT score, in the order in which they opened."""
-    arms = [child for child in node.children if not child.closed]
-    visits = sum(arm.subtree.N + arm.subtree.O for arm in arms)
-    scale, b = tree.scale(), tree.honesty()
-    rows = []
-    for arm, prior in zip(arms, formulas.priors(arms, b), strict=True):
-        q = formulas.virtual_q(arm, scale.q(formulas.value(arm, b, tree.root_reward)))
-        explore = formulas.exploration(arm, prior, len(arms), visits)
-        rows.append((arm, Terms(q, prior, explore, q + explore)))
-    return rows
-
-
-@dataclass(frozen=True)
 class Puct:
-    """Descent by PUCT with progressive widening."""
+    """Monte Carlo tree search: PUCT with virtual loss, progressive widening, one attempt in flight for each plan.
 
-    name: str = "puct"
+    Descends by score until it meets a plan to write for, or one that may have more arms than it has: that takes its best
+    queued proposal, or asks for new ones when the queue is empty and goes on among its arms meanwhile.
+    """
 
-    def choose(self, tree: Tree, rng: random.Random) -> Choice | None:
-        return self._descend(tree, tree.root)
+    name = "puct"
+    max_depth: int | None = None
 
-    def _descend(self, tree: Tree, node: Node) -> Choice | None:
-        """The first legal choice on the way down; arms without one are marked idle and passed over."""
-        if node.idle:
+    def step(self, state: State, opened: Node | None, rng: random.Random) -> Step:
+        yardstick = Yardstick.of(state)
+        at = state.root if opened is None or opened.parent is None else opened.parent
+        while True:
+            widening = self._widen(state, at)
+            if widening is not None:
+                return widening
+            arm, terms = best_arm(state, at, yardstick)
+            if arm.own is None:
+                why = f"score {terms.total:.3f} = value {terms.q_tilde:.3f} + exploration {terms.exploration:.3f}"
+                return WriteAt(arm, f"{why} (prior {terms.prior:.3f}, {len(at.children)} arms at node {at.id})")
+            at = arm
+
+    def _widen(self, state: State, at: Node) -> Step | None:
+        limit = widening_limit(at.visits, at.in_flight, state.constants)
+        if len(at.children) >= limit and at.open_arms > 0:
             return None
-        ranked = sorted(score_arms(tree, node), key=lambda row: (-row[1].total, -row[1].prior, row[0].id))
-        legal = [(arm, terms) for arm, terms in ranked if arm.writable or (arm.proven and not arm.idle)]
-        wide_enough = legal and len(node.children) >= formulas.wanted_children(node)
-        if not wide_enough and (choice := self._widen(node)) is not None:
-            return choice
-        for arm, terms in legal:
-            if arm.writable:
-                return WriteAt(arm, _why(terms))
-            if (choice := self._descend(tree, arm)) is not None:
-                return choice
-        node.idle = True
-        return None
-
-    def _widen(self, node: Node) -> Choice | None:
-        if node.depth >= c.MAX_DEPTH:
-            return None
-        if node.queue:
-            best = node.queue[0]
-            return OpenArm(node, f"widening {len(node.children) + 1} of {formulas.wanted_children(node)}; P(success) g = {-best.rank:.3f}")
-        if wants_proposals(node):
-            return ProposeAt(node, f"{len(node.children)} arms of {formulas.wanted_children(node)} wanted, no proposals queued")
-        return None
+        return _new_arm(state, at, f"{len(at.children)} arms of {limit} allowed at {at.visits + at.in_flight} visits, none queued")
 
 
-def _why(terms: Terms) -> str:
-    return f"q {terms.q:.3f} + exploration {terms.exploration:.3f} (P {terms.prior:.2f}) = {terms.total:.3f}"
-
-
-@dataclass(frozen=True)
 class Greedy:
-    """Best first by the planner's own claim, P(success) times g, over everything open: no visits, no values."""
+    """Best-first by the planner's own word: the largest sum of P(success) g along the path, nothing measured counts.
 
-    name: str = "greedy"
+    A plan without queued proposals stands in line with its own claim, to be asked for more.
+    """
 
-    def choose(self, tree: Tree, rng: random.Random) -> Choice | None:
-        asking = next((node for node in tree.proven_nodes() if wants_proposals(node) and not node.children), None)
-        if asking is not None:
-            return ProposeAt(asking, "a plan that passed and has no proposals yet")
-        options = sorted(_open_claims(tree), key=lambda row: (row[0], row[1]))
-        if options:
-            rank, _, choice = options[0]
-            return _explained(choice, f"best claim: P(success) g = {-rank:.3f}")
-        return next((ProposeAt(node, "nothing else is open") for node in tree.proven_nodes() if wants_proposals(node)), None)
+    name = "greedy"
+    max_depth: int | None = None
 
-
-def _open_claims(tree: Tree) -> Iterator[tuple[float, str, Choice]]:
-    for node in tree.proven_nodes():
-        if node.queue and node.depth < c.MAX_DEPTH:
-            yield node.queue[0].rank, node.queue[0].key, OpenArm(node, "")
-        for child in node.children:
-            if child.writable and child.action is not None:
-                yield -child.action.p_success * child.action.gain_mean, child.action.key, WriteAt(child, "")
-
-
-def _explained(choice: Choice, why: str) -> Choice:
-    return type(choice)(choice.node, why)
+    def step(self, state: State, opened: Node | None, rng: random.Random) -> Step:
+        if opened is not None:
+            return WriteAt(opened, _claim_line(opened))
+        at = state.root
+        while True:
+            arm = min(_selectable(at), key=lambda node: (-_frontier_claim(state, node), _key(node)), default=None)
+            here = _own_frontier_claim(state, at)
+            if arm is None or (here is not None and here > _frontier_claim(state, arm)):
+                step = _new_arm(state, at, f"the highest claim, {at.claim:.3f}, and none queued")
+                assert step is not None, "a selectable node without selectable arms takes a new one"
+                return step
+            if arm.own is None:
+                return WriteAt(arm, _claim_line(arm))
+            at = arm
 
 
-@dataclass(frozen=True)
 class BestOfN:
-    """Independent tries from the root: only its own children, each written until it passes or closes."""
+    """Independent attempts from the root, one level deep: an arm is repaired to its end before the next is opened."""
 
-    name: str = "best-of-n"
+    name = "best-of-n"
+    max_depth: int | None = 1
 
-    def choose(self, tree: Tree, rng: random.Random) -> Choice | None:
-        root = tree.root
-        for child in root.children:
-            if child.writable:
-                return WriteAt(child, "an unfinished try from the root")
-        if root.queue:
-            return OpenArm(root, "another try from the root")
-        return ProposeAt(root, "no tries left at the root") if wants_proposals(root) else None
+    def step(self, state: State, opened: Node | None, rng: random.Random) -> Step:
+        arm = next(iter(_selectable(state.root)), None)
+        if arm is not None:
+            return WriteAt(arm, f"arm {len(state.root.children)} of the root, attempt {arm.attempts + 1}")
+        step = _new_arm(state, state.root, "none queued at the root")
+        assert step is not None, "the root is selectable and no arm is"
+        return step
 
 
-@dataclass(frozen=True)
 class Uniform:
-    """Uniform over everything legal. Consumes one random number for each choice."""
+    """A uniform draw at every node among its legal arms and, where there can be one, a new arm. Claims and rewards are ignored."""
 
-    name: str = "random"
+    name = "random"
+    max_depth: int | None = None
 
-    def choose(self, tree: Tree, rng: random.Random) -> Choice | None:
-        options: list[Choice] = [choice for _, _, choice in _open_claims(tree)]
-        options += [ProposeAt(node, "") for node in tree.proven_nodes() if wants_proposals(node)]
-        return _explained(rng.choice(options), f"one of {len(options)} legal choices") if options else None
+    def step(self, state: State, opened: Node | None, rng: random.Random) -> Step:
+        if opened is not None:
+            return WriteAt(opened, f"drawn as a new arm of node {opened.parent.id if opened.parent else 0}")
+        at = state.root
+        while True:
+            arms = list(_selectable(at))
+            new = _new_arm(state, at, f"drawn: a new arm beside {len(at.children)}, none queued")
+            drawn = rng.randrange(len(arms) + (new is not None))
+            if drawn == len(arms):
+                assert new is not None
+                return new
+            at = arms[drawn]
+            if at.own is None:
+                return WriteAt(at, f"drawn among {len(arms)} legal arms")
 
 
 POLICIES: dict[str, Callable[[], Policy]] = {"puct": Puct, "greedy": Greedy, "best-of-n": BestOfN, "random": Uniform}
 
 
 def policy_named(name: str) -> Policy:
-    """Raises ValueError naming the known policies."""
+    """Raises ValueError with the known names for an unknown one."""
     if name not in POLICIES:
-        raise ValueError(f"policy {name!r}: one of {', '.join(POLICIES)}")
+        raise ValueError(f"unknown policy {name!r}; choose one of {', '.join(POLICIES)}")
     return POLICIES[name]()
+
+
+def _new_arm(state: State, at: Node, why: str) -> Step | None:
+    """Open the best queued proposal at `at`, else ask for some; None when neither can be done now."""
+    if at.queue:
+        return OpenArm(at, at.queue[0])
+    return ProposeAt(at, why) if state.can_propose(at) else None
+
+
+def _selectable(node: Node) -> Iterable[Node]:
+    return (arm for arm in node.children if arm.selectable)
+
+
+def _key(node: Node) -> str:
+    return "" if node.action is None else node.action.key
+
+
+def _claim_line(node: Node) -> str:
+    return f"claimed gain along the path {node.claim:.3f}, the highest that is legal"
+
+
+def _own_frontier_claim(state: State, node: Node) -> float | None:
+    """The claim that `node` itself puts in line: an attempt, a new arm, or a request for proposals."""
+    if node.own is None:
+        return node.claim if state.can_write(node) else None
+    if node.queue:
+        return node.claim + expected_gain(node.queue[0])
+    return node.claim if state.can_propose(node) else None
+
+
+def _frontier_claim(state: State, node: Node) -> float:
+    """The largest claim in line at or below a selectable node, kept on the node until something below it changes."""
+    if node.frontier_claim is None:
+        claims = [_frontier_claim(state, arm) for arm in _selectable(node)]
+        own = _own_frontier_claim(state, node)
+        node.frontier_claim = max(claims if own is None else [own, *claims])
+    return node.frontier_claim

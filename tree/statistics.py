@@ -1,94 +1,147 @@
-"""The formulas of the tree, each a small pure function. Rewards and gains are in nats (natural-log speed-up).
+"""Formulas of the tree, as small pure functions, and the three running sums they need over the whole tree.
 
-They follow the PUCT rule of AlphaZero (Silver et al., 2018) with progressive widening (Coulom, 2007), a prior value
-worth one visit, and a mix of best and mean as the value.
+All rewards here are relative to the root's (r - r_root, nats) and rounded to a fixed-point grid of 2^-40 nats (1e-12,
+a millionth of the best timing noise). Two promises rest on this. Sums are exact integers, so the order in which results
+arrive can't matter, not even by rounding. And shifting every reward by a multiple of the grid changes no bit of any
+choice.
 """
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from ksearch.tree import constants as c
-from ksearch.tree.node import UNIT, Node, Rewards
+from ksearch.tree.constants import Constants
+
+UNIT = 2.0**-40
+"""Nats of one fixed-point unit."""
+
+LARGEST = 2000.0
+"""Largest credible reward or claimed gain, nats: the ratio of any two times a double can hold is below e^1500."""
+
+_DECILE = 10
 
 
-@dataclass(frozen=True, slots=True)
+def to_units(nats: float) -> int:
+    """Nearest multiple of `UNIT`."""
+    return round(nats * 2**40)
+
+
+def credible(nats: float) -> bool:
+    """Whether `nats` can be a reward or a gain at all: not NaN, not infinite, not absurd."""
+    return abs(nats) <= LARGEST
+
+
+def from_units(units: int) -> float:
+    return units * UNIT
+
+
+def prior_value(parent_own: float, honesty: float, gain: float) -> float:
+    """V0 = M_own(parent) + b g: the parent's own reward plus the claimed gain, believed as far as claims came true."""
+    return parent_own + honesty * gain
+
+
+def mean_value(prior: float, total: float, visits: int, failed: int, parent_own: float, c: Constants) -> float:
+    """mean = [kappa V0 + S + F (M_own(parent) - delta)] / (kappa + N).
+
+    `total` is S, the sum of measured rewards; `visits` is N, settled attempts, of which `failed` is F.
+    """
+    return (c.prior_visits * prior + total + failed * (parent_own - c.failure_cost)) / (c.prior_visits + visits)
+
+
+def blended_value(mean: float, best: float | None, c: Constants) -> float:
+    """Q = lambda M + (1 - lambda) mean for a proven plan (`best` is M), else the mean alone."""
+    return mean if best is None else c.best_weight * best + (1.0 - c.best_weight) * mean
+
+
+def normalised(value: float, low: float, span: float) -> float:
+    """q = clip((Q - lo) / span, 0, 1)."""
+    q = (value - low) / span
+    if q < 0.0:
+        return 0.0
+    return q if q < 1.0 else 1.0
+
+
+def with_virtual_loss(q: float, visits: int, in_flight: int, c: Constants) -> float:
+    """q~ = q (N + kappa) / (N + kappa + O): attempts in flight count as zeros until they settle."""
+    known = visits + c.prior_visits
+    return q * known / (known + in_flight)
+
+
+def priors(gains: Sequence[float], honesty: float, c: Constants) -> list[float]:
+    """P(a) = (1 - eps) softmax(b g(a) / tau) + eps / |A| over sibling arms; sums to one."""
+    top = max(gains)
+    rate = honesty / c.temperature
+    weights = [math.exp(rate * (gain - top)) for gain in gains]
+    floor = c.prior_floor / len(gains)
+    share = (1.0 - c.prior_floor) / math.fsum(weights)
+    return [share * weight + floor for weight in weights]
+
+
+def exploration_factor(arms: int, visits_below: int, c: Constants) -> float:
+    """c sqrt(|A|) sqrt(max(1, sum of (N + O))): what P(a) / (1 + N + O + K) is multiplied with.
+
+    sqrt(|A|) keeps the term's size when an even prior is cut into more arms.
+    """
+    return c.exploration * math.sqrt(arms) * math.sqrt(max(1, visits_below))
+
+
+def widening_limit(visits: int, in_flight: int, c: Constants) -> int:
+    """ceil(k0 max(1, N + O)^alpha): how many arms a proven plan may have."""
+    return math.ceil(c.widening_scale * math.pow(max(1, visits + in_flight), c.widening_power))
+
+
+class Honesty:
+    """How far the planner's claimed gains came true: a regression through the origin of measured on claimed gains.
+
+    b = clip((sum g y + kappa_b b0) / (sum g^2 + kappa_b), 0, 1) over proven plans but the root, y = M_own(v) - M_own(u).
+    """
+
+    __slots__ = ("claimed_claimed", "claimed_measured")
+
+    def __init__(self) -> None:
+        self.claimed_measured = 0
+        self.claimed_claimed = 0
+
+    def add(self, claimed: float, measured_units: int) -> None:
+        """One proven plan's claim in nats and its measured gain in fixed-point units."""
+        claimed_units = to_units(claimed)
+        self.claimed_measured += claimed_units * measured_units
+        self.claimed_claimed += claimed_units * claimed_units
+
+    def value(self, c: Constants) -> float:
+        above = self.claimed_measured * UNIT * UNIT + c.honesty_weight * c.honesty_start
+        below = self.claimed_claimed * UNIT * UNIT + c.honesty_weight
+        return min(1.0, max(0.0, above / below))
+
+
 class Scale:
-    """Where a value lies among the rewards of the run: q = clip((Q - lo) / span, 0, 1)."""
+    """Where 0 and 1 of the normalised value lie, from all rewards R measured so far, the root's (0 here) included.
 
-    lo: float
-    span: float
+    lo = max(min(r_root, 10th percentile of R), max R - 1.5), span = max(max R - lo, 0.1, 4 sigma_noise). The percentile
+    is the nearest rank, ceil(n / 10): the multiset of the lower heap is that many smallest rewards whatever the order of
+    arrival, and an insertion costs O(log n).
+    """
 
-    def q(self, value: float) -> float:
-        return min(1.0, max(0.0, (value - self.lo) / self.span))
+    __slots__ = ("_lower", "_upper", "best")
 
+    def __init__(self) -> None:
+        self._lower: list[float] = [0.0]
+        self._upper: list[float] = []
+        self.best = 0.0
 
-def scale(rewards: Rewards, root_reward: float, sigma_noise: float) -> Scale:
-    """lo = max(min(r_root, 10th percentile), best - 1.5); span = max(best - lo, max(0.1, 4 sigma))."""
-    best = rewards.best()
-    lo = max(min(root_reward, rewards.low_decile()), best - c.RANGE_FLOOR)
-    return Scale(lo, max(best - lo, c.SPAN_FLOOR, c.NOISE_SPANS * sigma_noise))
+    def add(self, reward: float) -> None:
+        self.best = max(self.best, reward)
+        heapq.heappush(self._upper, -heapq.heappushpop(self._lower, -reward))
+        if len(self._lower) * _DECILE < len(self._lower) + len(self._upper):
+            heapq.heappush(self._lower, -heapq.heappop(self._upper))
 
+    def bounds(self, sigma_noise: float, c: Constants) -> tuple[float, float]:
+        """(lo, span), nats relative to the root's reward."""
+        low = max(min(0.0, -self._lower[0]), self.best - c.most_span)
+        return low, max(self.best - low, c.least_span, c.noise_spans * sigma_noise)
 
-def honesty(sum_gy: float, sum_gg: float) -> float:
-    """b: regression of measured gains y on claimed gains g through the origin, shrunk to the prior, within [0, 1]."""
-    value = (sum_gy + c.HONESTY_KAPPA * c.HONESTY_PRIOR) / (sum_gg + c.HONESTY_KAPPA)
-    return min(1.0, max(0.0, value))
-
-
-def own_best(node: Node) -> float:
-    """M_own of a proven node. Raises ValueError for an unproven one."""
-    if node.own.M is None:
-        raise ValueError(f"node {node.id} is not proven")
-    return node.own.M
-
-
-def prior_value(node: Node, b: float, root_reward: float) -> float:
-    """V0 = M_own(parent) + b g; the root's is its reward."""
-    if node.parent is None or node.action is None:
-        return root_reward
-    return own_best(node.parent) + b * node.action.gain_mean
-
-
-def mean_value(node: Node, b: float, root_reward: float) -> float:
-    """[kappa V0 + S + F (M_own(parent) - delta)] / (kappa + N)."""
-    failed_as = (own_best(node.parent) if node.parent is not None else root_reward) - c.FAILURE_COST
-    total = c.KAPPA * prior_value(node, b, root_reward) + node.subtree.S * UNIT + node.subtree.F * failed_as
-    return total / (c.KAPPA + node.subtree.N)
-
-
-def value(node: Node, b: float, root_reward: float) -> float:
-    """Q = lambda M + (1 - lambda) mean for a proven plan, the mean alone before."""
-    mean = mean_value(node, b, root_reward)
-    return mean if node.subtree.M is None else c.MIX * node.subtree.M + (1 - c.MIX) * mean
-
-
-def priors(arms: Sequence[Node], b: float) -> list[float]:
-    """P = (1 - eps) softmax(b g / tau) + eps / |arms|."""
-    if not arms:
-        return []
-    logits = [b * arm.action.gain_mean / c.TEMPERATURE if arm.action is not None else 0.0 for arm in arms]
-    top = max(logits)
-    weights = [math.exp(logit - top) for logit in logits]
-    total = math.fsum(weights)
-    return [(1 - c.UNIFORM_SHARE) * weight / total + c.UNIFORM_SHARE / len(arms) for weight in weights]
-
-
-def virtual_q(node: Node, q: float) -> float:
-    """Visits in flight count as zeros: q (N + kappa) / (N + kappa + O)."""
-    settled = node.subtree.N + c.KAPPA
-    return q * settled / (settled + node.subtree.O)
-
-
-def exploration(node: Node, prior: float, arms: int, visits: int) -> float:
-    """c P sqrt(|A|) sqrt(max(1, visits)) / (1 + N + O + K); `visits` is the sum of N + O over the arms."""
-    own = node.subtree.N + node.subtree.O + node.subtree.K
-    return c.EXPLORATION * prior * math.sqrt(arms) * math.sqrt(max(1, visits)) / (1 + own)
-
-
-def wanted_children(node: Node) -> int:
-    """Progressive widening: ceil(k0 max(1, N + O)^alpha)."""
-    visits = max(1, node.subtree.N + node.subtree.O)
-    return math.ceil(c.WIDENING_FACTOR * math.pow(visits, c.WIDENING_POWER))
+    def rewards(self) -> list[float]:
+        """All rewards, ascending."""
+        return sorted([-reward for reward in self._lower] + self._upper)

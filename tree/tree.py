@@ -1,263 +1,174 @@
-"""The tree: a pure fold of its changes, with ask and tell on top.
+"""The Monte Carlo tree: ask for tickets, tell their outcomes, read what stands.
 
-`apply` is the only way in which a tree changes, so the changes that `ask` and `tell` return, replayed in order into a
-fresh tree, give the same tree. There is no clock, no I/O and no randomness but the generator handed to `ask`.
+Pure and synchronous: no clock, no I/O, no threads; the only randomness is the generator handed to `ask`. Several tickets
+may be in flight and may be told in any order.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
 
-from ksearch.tree import constants as c
-from ksearch.tree import statistics as formulas
-from ksearch.tree.node import UNIT, Node, Rewards, to_units
-from ksearch.tree.selection import Choice, OpenArm, Policy, ProposeAt, Puct
-from ksearch.tree.types import (
-    REFINE,
-    ROOT,
-    Action,
-    ArmOpened,
-    Asked,
-    Cancelled,
-    Change,
-    Failed,
-    Issued,
-    Measured,
-    NodeId,
-    Outcome,
-    Plan,
-    PlanKey,
-    Propose,
-    Proposed,
-    Settled,
-    Skipped,
-    Ticket,
-    TicketId,
-    Write,
-    WriteMode,
-)
-
-
-class UnknownTicket(KeyError):
-    """A ticket that this tree never issued."""
-
-
-class IllegalChange(ValueError):
-    """A change that can't happen to this tree: the log is not this tree's, or is out of order."""
-
-
-@dataclass
-class _Honesty:
-    """Sums of g y and g^2 over proven plans, in units, so that their order can't matter."""
-
-    gy: int = 0
-    gg: int = 0
-
-    def value(self) -> float:
-        return formulas.honesty(self.gy * UNIT, self.gg * UNIT)
+from ksearch.tree.constants import DEFAULTS, Constants
+from ksearch.tree.errors import UnknownTicket
+from ksearch.tree.fold import apply
+from ksearch.tree.node import Refusal
+from ksearch.tree.selection import OpenArm, Policy, WriteAt
+from ksearch.tree.snapshot import Snapshot, snapshot
+from ksearch.tree.state import State
+from ksearch.tree.types import ROOT, ArmOpened, Asked, Change, Issued, NodeId, Outcome, Plan, PlanKey, Settled, Ticket, TicketId
+from ksearch.tree.views import ArmOutcome, Explanation, KnownPlans, NodeView, Reader, best_node
 
 
 class Tree:
-    """`root_reward`: measured reward of the starting kernel, in nats. `sigma_noise`: standard deviation of ln latency."""
+    """A pure fold of its changes: `apply` is the only mutator, and `ask` and `tell` go through it.
 
-    def __init__(self, root_reward: float, sigma_noise: float, policy: Policy | None = None) -> None:
-        self.root_reward, self.sigma_noise = root_reward, sigma_noise
-        self.policy: Policy = policy if policy is not None else Puct()
-        self.root = Node(ROOT, None, None)
-        self.root.own.measured(root_reward)
-        self.root.subtree.measured(root_reward)
-        self.nodes_by_id: list[Node] = [self.root]
-        self.open: dict[TicketId, Ticket] = {}
-        self.issued = 0
-        self._known: dict[PlanKey, NodeId] = {frozenset(): ROOT}
-        self._proven: list[Node] = [self.root]
-        self._rewards = Rewards()
-        self._rewards.add(root_reward)
-        self._honesty = _Honesty()
-        self._scale = formulas.scale(self._rewards, root_reward, sigma_noise)
-        self._b = self._honesty.value()
+    `root_reward` is the measured reward of the starting kernel, ln(baseline time / its time), nats. `sigma_noise` is the
+    standard deviation of a repeated measurement, nats; it is fixed, as a yardstick that moved would change past choices.
+    """
 
-    # ------------------------------------------------------------------ ask and tell
+    def __init__(self, root_reward: float, sigma_noise: float, policy: Policy, constants: Constants = DEFAULTS) -> None:
+        self.policy = policy
+        deepest = constants.max_depth if policy.max_depth is None else min(constants.max_depth, policy.max_depth)
+        self._state = State(root_reward, sigma_noise, constants, deepest)
+
+    def __len__(self) -> int:
+        return len(self._state.nodes)
+
+    def apply(self, change: Change) -> None:
+        """Fold one change in, as when a log is replayed. Raises IllegalChange, with nothing altered, if it can't follow."""
+        apply(self._state, change)
 
     def ask(self, n: int, rng: random.Random) -> Asked:
-        """At most `n` tickets; fewer when nothing more is legal. The changes are applied already and must be logged."""
+        """At most `n` tickets: fewer when nothing more is legal now. Equal state and generator give an equal answer."""
+        if n < 0:
+            raise ValueError(f"can't ask for {n} tickets")
         tickets: list[Ticket] = []
         changes: list[Change] = []
-        while len(tickets) < n and (choice := self.policy.choose(self, rng)) is not None:
-            for change in self._changes_of(choice):
-                self.apply(change)
-                changes.append(change)
-                if isinstance(change, Issued):
-                    tickets.append(change.ticket)
-        return Asked(tuple(tickets), tuple(changes), exhausted=not tickets and not self.open)
+        while len(tickets) < n and self._state.root.selectable:
+            issued = self._next(rng, changes)
+            tickets.append(issued.ticket)
+        return Asked(tuple(tickets), tuple(changes), self.exhausted)
 
     def tell(self, ticket: TicketId, outcome: Outcome) -> tuple[Change, ...]:
-        """Settle a ticket once; a second settlement has no effect. Raises UnknownTicket for a ticket never issued."""
-        if ticket not in self.open:
-            if 0 <= ticket < self.issued:
+        """Settle a ticket; the changes applied are returned for the log, none if it was settled before.
+
+        Raises UnknownTicket if it was never issued, IllegalChange if the outcome doesn't fit its kind.
+        """
+        if ticket not in self._state.tickets:
+            if 0 <= ticket < self._state.next_ticket:
                 return ()
             raise UnknownTicket(ticket)
         change = Settled(ticket, outcome)
         self.apply(change)
         return (change,)
 
-    def _changes_of(self, choice: Choice) -> Iterator[Change]:
-        node = choice.node
-        if isinstance(choice, ProposeAt):
-            yield Issued(Propose(TicketId(self.issued), node.id, node.plan(), c.PROPOSALS), choice.why)
-            return
-        if isinstance(choice, OpenArm):
-            opened = ArmOpened(NodeId(len(self.nodes_by_id)), node.id, node.queue[0].action)
-            yield opened
-            node = self.nodes_by_id[opened.node]
-        yield Issued(self._write_ticket(node), choice.why)
-
-    def _write_ticket(self, node: Node) -> Write:
-        attempt = node.attempts + 1
-        mode = WriteMode.FIRST if node.failed_stage is None else WriteMode.REPAIR
-        if node.failed_stage is None and node.action is not None and node.action.technique == REFINE:
-            mode = WriteMode.REFINE
-        return Write(TicketId(self.issued), node.id, node.plan(), mode, attempt, node.failed_stage)
-
-    # ------------------------------------------------------------------ the fold
-
-    def apply(self, change: Change) -> None:
-        """The only mutator. Raises IllegalChange for a change that doesn't fit this tree."""
-        match change:
-            case ArmOpened():
-                self._open_arm(change)
-            case Issued(ticket):
-                self._issue(ticket)
-            case Settled(ticket_id, outcome):
-                self._settle(ticket_id, outcome)
-
-    def _open_arm(self, change: ArmOpened) -> None:
-        parent = self.node(change.parent)
-        if change.node != len(self.nodes_by_id) or not parent.proven:
-            raise IllegalChange(f"{change}: nodes are numbered in order and only plans that passed have children")
-        parent.queue = [queued for queued in parent.queue if queued.key != change.action.key]
-        child = Node(change.node, parent, change.action)
-        parent.children.append(child)
-        self.nodes_by_id.append(child)
-        self._known[child.plan_key] = child.id
-        _wake(parent)
-
-    def _issue(self, ticket: Ticket) -> None:
-        node = self.node(ticket.node)
-        if ticket.ticket != self.issued:
-            raise IllegalChange(f"ticket {ticket.ticket} where {self.issued} comes next")
-        self.issued += 1
-        self.open[ticket.ticket] = ticket
-        if isinstance(ticket, Propose):
-            node.proposing = True
-        else:
-            node.own.O += 1
-            for ancestor in node.path():
-                ancestor.subtree.O += 1
-
-    def _settle(self, ticket_id: TicketId, outcome: Outcome) -> None:
-        if ticket_id not in self.open:
-            raise IllegalChange(f"ticket {ticket_id} is not open")
-        ticket = self.open.pop(ticket_id)
-        node = self.node(ticket.node)
-        _wake(node)
-        if isinstance(ticket, Propose):
-            node.proposing = False
-            if isinstance(outcome, Proposed):
-                self._queue(node, outcome.actions)
-            elif not isinstance(outcome, Cancelled):
-                raise IllegalChange(f"propose ticket {ticket_id} can't be {type(outcome).__name__}")
-            return
-        if isinstance(outcome, Proposed):
-            raise IllegalChange(f"write ticket {ticket_id} can't be Proposed")
-        self._back_up(node, outcome)
-
-    def _queue(self, node: Node, actions: tuple[Action, ...]) -> None:
-        """Queue what is new; a plan whose key stands anywhere in the tree is refused."""
-        fresh = False
-        for action in actions:
-            key = node.plan_key | {action.key}
-            if key in self._known:
-                node.refused = (*node.refused, action)
+    def _next(self, rng: random.Random, changes: list[Change]) -> Issued:
+        """Let the policy step until it names a ticket. Each step but the last takes a proposal off a finite queue."""
+        opened = None
+        while True:
+            step = self.policy.step(self._state, opened, rng)
+            if isinstance(step, OpenArm):
+                arm = ArmOpened(NodeId(len(self._state.nodes)), step.parent.id, step.action)
+                self._record(arm, changes)
+                opened = self._state.nodes[-1]
                 continue
-            self._known[key] = node.id
-            node.enqueue(action)
-            fresh = True
-        node.fruitless = 0 if fresh else node.fruitless + 1
+            if isinstance(step, WriteAt):
+                issued = Issued(self._state.write_ticket(step.node), step.why)
+            else:
+                issued = Issued(self._state.propose_ticket(step.node, self._state.constants.proposals), step.why)
+            self._record(issued, changes)
+            return issued
 
-    def _back_up(self, node: Node, outcome: Measured | Failed | Skipped | Cancelled) -> None:
-        path = node.path()
-        for counts in (node.own, *(ancestor.subtree for ancestor in path)):
-            counts.O -= 1
-            match outcome:
-                case Measured(reward):
-                    counts.measured(reward)
-                case Failed():
-                    counts.N += 1
-                    counts.F += 1
-                case Skipped():
-                    counts.K += 1
-                case Cancelled():
-                    pass
-        if isinstance(outcome, Failed):
-            node.failed_stage = outcome.stage
-        elif isinstance(outcome, Measured):
-            self._learn(node, outcome.reward)
+    def _record(self, change: Change, changes: list[Change]) -> None:
+        self.apply(change)
+        changes.append(change)
 
-    def _learn(self, node: Node, reward: float) -> None:
-        """A plan has passed for the first time: its gain tells how honest the claim was."""
-        self._rewards.add(reward)
-        if node.own.N - node.own.F == 1 and node.parent is not None and node.action is not None:
-            self._proven.append(node)
-            claimed, gain = node.action.gain_mean, reward - formulas.own_best(node.parent)
-            self._honesty.gy += to_units(claimed * gain)
-            self._honesty.gg += to_units(claimed * claimed)
-        self._scale = formulas.scale(self._rewards, self.root_reward, self.sigma_noise)
-        self._b = self._honesty.value()
-
-    # ------------------------------------------------------------------ reading
-
-    def node(self, node: NodeId) -> Node:
-        """Raises IllegalChange for a node that doesn't exist."""
-        if not 0 <= node < len(self.nodes_by_id):
-            raise IllegalChange(f"node {node} does not exist")
-        return self.nodes_by_id[node]
-
-    def plan(self, node: NodeId) -> Plan:
-        return self.node(node).plan()
-
-    def parent(self, node: NodeId) -> NodeId:
-        """The root is its own parent."""
-        parent = self.node(node).parent
-        return ROOT if parent is None else parent.id
-
-    def own_best(self, node: NodeId) -> float | None:
-        return self.node(node).own.M
+    @property
+    def exhausted(self) -> bool:
+        """Nothing is legal and nothing is in flight."""
+        return not self._state.root.selectable and not self._state.tickets
 
     @property
     def incumbent_reward(self) -> float:
-        """M(root): monotone, because promotion decides what a candidate may settle at."""
-        assert self.root.subtree.M is not None
-        return self.root.subtree.M
+        """M(root): never falls."""
+        reward = self._state.root.best_reward
+        assert reward is not None, "the root is measured"
+        return reward
 
-    def scale(self) -> formulas.Scale:
-        return self._scale
-
+    @property
     def honesty(self) -> float:
-        """b: how much of their claimed gains plans have delivered."""
-        return self._b
+        """b: how far claimed gains came true, 0 to 1."""
+        return self._state.honesty.value(self._state.constants)
 
-    def proven_nodes(self) -> tuple[Node, ...]:
-        """In the order of their numbers, so that the order of settling can't matter."""
-        return tuple(sorted(self._proven, key=lambda node: node.id))
+    @property
+    def scale(self) -> tuple[float, float]:
+        """(lo, span) that map a value to [0, 1], nats, lo absolute."""
+        low, span = self._state.scale.bounds(self._state.sigma_noise, self._state.constants)
+        return self._state.root_reward + low, span
 
-    def known_plans(self) -> frozenset[PlanKey]:
-        """Canonical keys of every plan in the tree, queued proposals included."""
-        return frozenset(self._known)
+    def node(self, id: NodeId) -> NodeView:
+        return Reader(self._state).view(self._state.node(id))
 
+    def nodes(self, ids: Iterable[NodeId] | None = None) -> Iterator[NodeView]:
+        """These nodes in this order; without `ids` all, in the order they were opened, the root first.
 
-def _wake(node: Node) -> None:
-    for ancestor in node.path():
-        ancestor.idle = False
+        What the views share is computed once. Don't apply changes while iterating.
+        """
+        reader = Reader(self._state)
+        chosen = self._state.nodes if ids is None else map(self._state.node, ids)
+        return map(reader.view, chosen)
+
+    def plan(self, id: NodeId) -> Plan:
+        return self._state.node(id).plan()
+
+    def parent(self, id: NodeId) -> NodeId:
+        """The root is its own parent."""
+        parent = self._state.node(id).parent
+        return ROOT if parent is None else parent.id
+
+    def children(self, id: NodeId) -> tuple[NodeId, ...]:
+        """In the order they were opened."""
+        return tuple(arm.id for arm in self._state.node(id).children)
+
+    def own_best(self, id: NodeId) -> float | None:
+        """The reward measured for the plan itself, nats; None unless it passed."""
+        return self._state.node(id).own_reward
+
+    def best(self, id: NodeId) -> float | None:
+        """The greatest reward at or below a node, nats; None when nothing there passed."""
+        return self._state.node(id).best_reward
+
+    def best_node(self) -> NodeView:
+        """The node of the incumbent."""
+        return self.node(best_node(self._state).id)
+
+    def arms(self, id: NodeId) -> tuple[ArmOutcome, ...]:
+        """What became of each arm of a node."""
+        return Reader(self._state).outcomes(self._state.node(id))
+
+    def siblings(self, id: NodeId) -> tuple[ArmOutcome, ...]:
+        """What became of a node's siblings; none for the root."""
+        parent = self._state.node(id).parent
+        if parent is None:
+            return ()
+        return tuple(arm for arm in Reader(self._state).outcomes(parent) if arm.node != id)
+
+    def refused(self, id: NodeId) -> tuple[Refusal, ...]:
+        """Proposals at a node that were not queued, and why."""
+        return tuple(self._state.node(id).refusals.values())
+
+    def explain(self, id: NodeId) -> Explanation:
+        return Reader(self._state).explain(self._state.node(id))
+
+    def known_plans(self) -> Collection[PlanKey]:
+        """Canonical keys of all plans, queued ones included. Live: it follows the tree."""
+        return KnownPlans(self._state)
+
+    def open_tickets(self) -> tuple[Ticket, ...]:
+        """Tickets in flight, in the order they were issued."""
+        return tuple(self._state.tickets.values())
+
+    def snapshot(self) -> Snapshot:
+        """The full state as one comparable value: equal for two trees exactly when they are the same tree."""
+        return snapshot(self._state)

@@ -1,73 +1,261 @@
-"""What a reader sees of a node: every quantity of the policy, computed now."""
+"""What a person, a planner or a report reads off a tree. Immutable copies; rewards are absolute, in nats."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
 
-from ksearch.tree import statistics as formulas
-from ksearch.tree.node import Node
-from ksearch.tree.selection import Terms, score_arms
-from ksearch.tree.tree import Tree
-from ksearch.tree.types import Action, NodeId
+from ksearch.tree.node import Node, Refusal, expected_gain, plan_digest
+from ksearch.tree.scoring import Yardstick, arm_terms, node_mean, node_prior_value, node_value, sibling_priors, visits_below
+from ksearch.tree.state import State
+from ksearch.tree.statistics import from_units, normalised
+from ksearch.tree.types import Action, NodeId, Plan, PlanKey, Ticket, plan_key
+
+
+class NodeStatus(StrEnum):
+    ROOT = "root"
+    UNPROVEN = "unproven"
+    """No candidate has passed yet, attempts are left."""
+    PROVEN = "proven"
+    """A candidate passed."""
+    CLOSED = "closed"
+    """Its attempts are spent and none passed."""
+    EXHAUSTED = "exhausted"
+    """Proven, and nothing at or below it can ever be asked for again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """`visits` N are settled attempts, of which `failed` F; `in_flight` O; `skipped` K; `total` S and `best` M of measured
+    rewards, `best` None when nothing was measured."""
+
+    visits: int
+    in_flight: int
+    skipped: int
+    failed: int
+    total: float
+    best: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedProposal:
+    """`score` is P(success) g, what the queue is ordered by."""
+
+    action: Action
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """One node. N, O, K, F, best (M) and Q are the subtree's; `own_best` is the plan's own; `P` its prior among its siblings.
+    """One node as it stands now.
 
-    `status`: 'root', 'proven' (passed), 'unproven' (attempts left) or 'closed' (attempts used up).
+    `prior` is P among its siblings, `prior_value` V0, `mean` and `value` (Q) as selection computes them, `q` the value
+    normalised to [0, 1] before virtual loss. `attempts` are settled ones that count towards the cap; `fruitless` are the last
+    answers in a row that proposed nothing new here, of which three close the widening.
     """
 
     id: NodeId
     parent: NodeId | None
+    children: tuple[NodeId, ...]
     action: Action | None
+    plan: Plan
     depth: int
-    status: str
-    N: int
-    O: int  # noqa: E741 - the design's letter for visits in flight
-    K: int
-    F: int
-    best: float | None
-    own_best: float | None
-    Q: float
+    status: NodeStatus
+    own: Counts
+    subtree: Counts
+    prior_value: float
+    mean: float
+    value: float
     q: float
-    V0: float
-    P: float | None
+    prior: float
     attempts: int
-    queued: tuple[str, ...]
+    failed_stage: str | None
+    fruitless: int
+    queued: tuple[QueuedProposal, ...]
+    refused: tuple[Refusal, ...]
+    open_tickets: tuple[Ticket, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ArmOutcome:
+    """One arm as a planner is shown it. `gain` is measured, M_own(arm) - M_own(parent); None unless it passed."""
+
+    node: NodeId
+    action: Action
+    status: NodeStatus
+    attempts: int
+    gain: float | None
     failed_stage: str | None
 
 
-def status_of(node: Node) -> str:
-    if node.parent is None:
-        return "root"
-    if node.proven:
-        return "proven"
-    return "closed" if node.closed else "unproven"
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a node would or wouldn't be chosen among its siblings now.
+
+    total = q_tilde + exploration; q_tilde = q (N + 1) / (N + 1 + O); exploration =
+    c prior sqrt(arms) sqrt(max(1, visits_beside)) / (1 + N + O + K), `visits_beside` the sum of N + O over all siblings and
+    itself. `rank` counts from 1 among the `arms`. `legal` says whether anything at or below it can be asked for now.
+    """
+
+    node: NodeId
+    parent: NodeId | None
+    legal: bool
+    honesty: float
+    prior_value: float
+    mean: float
+    value: float
+    q: float
+    q_tilde: float
+    prior: float
+    arms: int
+    visits_beside: int
+    exploration: float
+    total: float
+    rank: int
 
 
-def views(tree: Tree) -> Iterator[NodeView]:
-    """All nodes, parents before their children, in the order in which they opened."""
-    priors: dict[NodeId, float] = {}
-    for node in tree.nodes_by_id:
-        arms = [child for child in node.children if not child.closed]
-        priors.update((arm.id, prior) for arm, prior in zip(arms, formulas.priors(arms, tree.honesty()), strict=True))
-        yield _view(tree, node, priors.get(node.id))
+class KnownPlans(Collection[PlanKey]):
+    """Canonical keys of all plans that stand in the tree or are queued: a live view, membership without a walk."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def __contains__(self, key: object) -> bool:
+        if not isinstance(key, frozenset):
+            return False
+        digest = plan_digest(key)
+        return digest in self._state.standing or digest in self._state.queued
+
+    def __len__(self) -> int:
+        return len(self._state.standing) + len(self._state.queued)
+
+    def __iter__(self) -> Iterator[PlanKey]:
+        for node in self._state.nodes:
+            key = plan_key(node.plan())
+            yield key
+            for action in node.queue:
+                yield key | {action.key}
 
 
-def _view(tree: Tree, node: Node, prior: float | None) -> NodeView:
-    value = formulas.value(node, tree.honesty(), tree.root_reward)
-    counts = node.subtree
-    return NodeView(
-        id=node.id, parent=None if node.parent is None else node.parent.id, action=node.action, depth=node.depth,
-        status=status_of(node), N=counts.N, O=counts.O, K=counts.K, F=counts.F, best=counts.M, own_best=node.own.M,
-        Q=value, q=tree.scale().q(value), V0=formulas.prior_value(node, tree.honesty(), tree.root_reward), P=prior,
-        attempts=node.attempts, queued=tuple(queued.key for queued in node.queue), failed_stage=node.failed_stage,
-    )  # fmt: skip
+class Reader:
+    """Views of many nodes at one moment: what they share is computed once."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._yardstick = Yardstick.of(state)
+        self._priors: dict[NodeId, dict[NodeId, float]] = {}
+
+    @cached_property
+    def _exhausted(self) -> set[NodeId]:
+        """Children have greater numbers than their parents, so one pass backwards sees them first."""
+        found: set[NodeId] = set()
+        for node in reversed(self._state.nodes):
+            if not node.proven or _may_still_issue(self._state, node):
+                continue
+            if all(arm.id in found or _closed(self._state, arm) for arm in node.children):
+                found.add(node.id)
+        return found
+
+    def status(self, node: Node) -> NodeStatus:
+        if node.parent is None:
+            return NodeStatus.ROOT
+        if not node.proven:
+            return NodeStatus.CLOSED if _closed(self._state, node) else NodeStatus.UNPROVEN
+        alive = node.selectable or node.in_flight > 0 or node.id not in self._exhausted
+        return NodeStatus.PROVEN if alive else NodeStatus.EXHAUSTED
+
+    def view(self, node: Node) -> NodeView:
+        state, honesty, root_reward = self._state, self._yardstick.honesty, self._state.root_reward
+        value = node_value(state, node, honesty)
+        return NodeView(
+            id=node.id,
+            parent=None if node.parent is None else node.parent.id,
+            children=tuple(arm.id for arm in node.children),
+            action=node.action,
+            plan=node.plan(),
+            depth=node.depth,
+            status=self.status(node),
+            own=_own_counts(node),
+            subtree=_subtree_counts(state, node),
+            prior_value=root_reward + node_prior_value(node, honesty),
+            mean=root_reward + node_mean(state, node, honesty),
+            value=root_reward + value,
+            q=normalised(value, self._yardstick.low, self._yardstick.span),
+            prior=self._prior(node),
+            attempts=node.attempts,
+            failed_stage=node.failed_stage,
+            fruitless=node.fruitless,
+            queued=tuple(QueuedProposal(action, expected_gain(action)) for action in node.queue),
+            refused=tuple(node.refusals.values()),
+            open_tickets=tuple(state.tickets[id] for id in (node.writing, node.proposing) if id is not None),
+        )
+
+    def outcomes(self, parent: Node) -> tuple[ArmOutcome, ...]:
+        return tuple(self._outcome(arm) for arm in parent.children)
+
+    def explain(self, node: Node) -> Explanation:
+        arms = [node] if node.parent is None else node.parent.children
+        beside = node.visits + node.in_flight if node.parent is None else visits_below(node.parent)
+        rows = arm_terms(self._state, arms, beside, self._yardstick)
+        mine = rows[arms.index(node)]
+        honesty, root_reward = self._yardstick.honesty, self._state.root_reward
+        return Explanation(
+            node=node.id,
+            parent=None if node.parent is None else node.parent.id,
+            legal=node.selectable,
+            honesty=honesty,
+            prior_value=root_reward + node_prior_value(node, honesty),
+            mean=root_reward + node_mean(self._state, node, honesty),
+            value=root_reward + node_value(self._state, node, honesty),
+            q=mine.q,
+            q_tilde=mine.q_tilde,
+            prior=mine.prior,
+            arms=len(arms),
+            visits_beside=beside,
+            exploration=mine.exploration,
+            total=mine.total,
+            rank=1 + sum(row.total > mine.total for row in rows),
+        )
+
+    def _outcome(self, arm: Node) -> ArmOutcome:
+        assert arm.action is not None, "arms are never the root"
+        gain = None if arm.own is None else arm.own - arm.parent_own
+        return ArmOutcome(arm.id, arm.action, self.status(arm), arm.attempts, gain, arm.failed_stage)
+
+    def _prior(self, node: Node) -> float:
+        parent = node.parent
+        if parent is None:
+            return 1.0
+        if parent.id not in self._priors:
+            shares = sibling_priors(self._state, parent, self._yardstick.honesty)
+            self._priors[parent.id] = {arm.id: share for arm, share in zip(parent.children, shares, strict=True)}
+        return self._priors[parent.id][node.id]
 
 
-def explain(tree: Tree, node: NodeId) -> dict[NodeId, Terms]:
-    """The terms of a node's score against its siblings, now; empty for the root."""
-    parent = tree.node(node).parent
-    return {} if parent is None else {arm.id: terms for arm, terms in score_arms(tree, parent)}
+def best_node(state: State) -> Node:
+    """The node whose own candidate is the incumbent: the first opened among those that share the best reward."""
+    at = state.root
+    while at.own_reward != at.best_reward:
+        at = next(arm for arm in at.children if arm.best_reward == at.best_reward)
+    return at
+
+
+def _closed(state: State, node: Node) -> bool:
+    return not node.proven and node.attempts >= state.constants.attempts
+
+
+def _may_still_issue(state: State, node: Node) -> bool:
+    """Whether `node` itself, leaving its arms aside, can be asked for something now or after its proposals come in."""
+    return bool(node.queue) or node.proposing is not None or state.can_propose(node)
+
+
+def _own_counts(node: Node) -> Counts:
+    total = 0.0 if node.own_reward is None else node.own_reward
+    return Counts(node.own_visits, int(node.writing is not None), node.own_skipped, node.own_failed, total, node.own_reward)
+
+
+def _subtree_counts(state: State, node: Node) -> Counts:
+    total = from_units(node.total_units + (node.visits - node.failed) * state.root_units)
+    return Counts(node.visits, node.in_flight, node.skipped, node.failed, total, node.best_reward)

@@ -108,10 +108,9 @@ def revised(belief: Belief, evidence: Evidence) -> Belief:
     """The belief of the evidence's technique after it."""
     if not evidence.passed:
         return replace(belief, failures=belief.failures + 1)
-    belief = replace(belief, successes=belief.successes + 1)
     if evidence.gain is None:
-        return belief
+        return replace(belief, successes=belief.successes + 1)
     return replace(
-        belief, gains=belief.gains + 1, gain_sum=belief.gain_sum + evidence.gain,
+        belief, successes=belief.successes + 1, gains=belief.gains + 1, gain_sum=belief.gain_sum + evidence.gain,
         gain_sumsq=belief.gain_sumsq + evidence.gain**2,
     )

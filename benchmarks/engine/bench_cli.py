@@ -37,9 +37,9 @@ def make_run(folder: Path, nodes: int) -> Path:
         journal.record(RootSettled(candidate=None, reward=0.0, sigma_noise=0.02))
         tree = journal.state.tree
         assert tree is not None
-        while len(tree.nodes_by_id) < nodes:
+        while len(tree) < nodes:
             asked = tree.ask(1, rng)
-            journal.record_changes(asked.changes)
+            journal.record_changes(asked.changes, gpu_seconds=2.0)
             for ticket in asked.tickets:
                 settle(journal, ticket, rng)
     return folder
@@ -50,7 +50,7 @@ def settle(journal: Journal, ticket: Propose | Write, rng: random.Random) -> Non
     assert tree is not None
     if isinstance(ticket, Propose):
         actions = tuple(
-            Action(f"technique-{rng.randrange(40)}", "target", str(rng.randrange(10**9)), "an intent in one sentence", rng.random(), 0.3, 0.8, 2, "because")
+            Action(f"technique-{rng.randrange(40)}", "target", str(rng.randrange(10**9)), "one sentence", rng.random(), 0.3, 0.8, 2, "because")
             for _ in range(ticket.count)
         )
         journal.record_changes(tree.tell(ticket.ticket, Proposed(actions)))

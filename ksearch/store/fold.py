@@ -32,9 +32,9 @@ from ksearch.store.events import (
 )
 from ksearch.translate import evidence
 from ksearch.tree import Tree, policy_named
-from ksearch.tree.types import Cancelled, Change, Failed, Issued, Measured, NodeId, Settled, Ticket, TicketId, Write
+from ksearch.tree.types import Cancelled, Failed, Issued, Measured, NodeId, Settled, Ticket, Write
 from ksearch.worldmodel.beliefs import Beliefs, revised
-from ksearch.worldmodel.types import Belief
+from ksearch.worldmodel.types import Belief, Evidence
 
 ROOT_KEY = "root"
 """Ledger key of the evaluations that establish the root."""
@@ -62,14 +62,42 @@ class CandidateState:
 
 
 @dataclass(slots=True)
+class Books:
+    """What was spent and what was learnt: needed to go on searching, not to look at a run."""
+
+    ledger: Ledger
+    by_technique: dict[str, Belief] = field(default_factory=dict)
+
+    def issued(self, event: TicketIssued) -> None:
+        if event.kind == "write":
+            self.ledger.hold(_key(event.ticket), Amounts.of(evaluations=1, gpu_seconds=event.gpu_seconds))
+
+    def settled(self, ticket: Write, candidate: CandidateState | None) -> None:
+        judged = candidate is not None and "evaluate" in candidate.verdicts
+        seconds = candidate.device_seconds if candidate is not None else 0.0
+        self.ledger.settle(_key(ticket.ticket), Amounts.of(evaluations=int(judged), gpu_seconds=seconds))
+
+    def root_started(self, candidate: CandidateState, gpu_seconds: float) -> None:
+        if _root_key(candidate) not in self.ledger.reservations:
+            self.ledger.hold(_root_key(candidate), Amounts.of(evaluations=1, gpu_seconds=gpu_seconds))
+
+    def root_answered(self, candidate: CandidateState) -> None:
+        self.ledger.settle(_root_key(candidate), Amounts.of(evaluations=1, gpu_seconds=candidate.device_seconds))
+
+    def learn(self, taught: Evidence) -> None:
+        if taught.followed:
+            technique = taught.action.technique
+            self.by_technique[technique] = revised(Beliefs(self.by_technique).belief(technique), taught)
+
+
+@dataclass(slots=True)
 class RunState:
-    """One run. `tree` is None until the root's reward is known."""
+    """One run. `tree` is None until the root's reward is known; `books` is None in a state read only to be looked at."""
 
     header: RunCreated
     settings: Settings
-    ledger: Ledger
+    books: Books | None
     tree: Tree | None = None
-    by_technique: dict[str, Belief] = field(default_factory=dict)
     candidates: dict[CandidateId, CandidateState] = field(default_factory=dict)
     by_ticket: dict[int, CandidateId] = field(default_factory=dict)
     by_digest: dict[str, CandidateId] = field(default_factory=dict)
@@ -86,8 +114,8 @@ class RunState:
     last_time: float | None = None
 
     @classmethod
-    def begin(cls, header: RunCreated, settings: Settings) -> RunState:
-        return cls(header=header, settings=settings, ledger=Ledger(_limits(settings.budget)))
+    def begin(cls, header: RunCreated, settings: Settings, *, books: bool = True) -> RunState:
+        return cls(header=header, settings=settings, books=Books(Ledger(_limits(settings.budget))) if books else None)
 
     # ------------------------------------------------------------------ reading
 
@@ -108,8 +136,17 @@ class RunState:
         return max(passed, key=_settled_reward, default=None)
 
     @property
+    def ledger(self) -> Ledger:
+        return self._kept_books().ledger
+
+    @property
     def beliefs(self) -> Beliefs:
-        return Beliefs(self.by_technique)
+        return Beliefs(self._kept_books().by_technique)
+
+    def _kept_books(self) -> Books:
+        if self.books is None:
+            raise LookupError("this state was read without its books; read_state(log) keeps them")
+        return self.books
 
     @property
     def incumbent_candidate(self) -> CandidateState | None:
@@ -153,7 +190,8 @@ class RunState:
                 self.incumbent = event
             case BudgetChanged():
                 self.settings = self.settings.model_copy(update={"budget": event.budget})
-                self.ledger.limits = _limits(event.budget)
+                if self.books is not None:
+                    self.books.ledger.limits = _limits(event.budget)
             case RunEnded():
                 self.ended = event
             case Opened():
@@ -163,8 +201,9 @@ class RunState:
 
     def _book_wall(self, event: Event, time: float) -> None:
         """Wall-clock is the time between events of one opening: what passed while the run was closed doesn't count."""
-        if self.last_time is not None and not isinstance(event, Opened) and time > self.last_time:
-            self.wall_seconds += time - self.last_time
+        last = self.last_time
+        if last is not None and time > last and not isinstance(event, Opened):
+            self.wall_seconds += time - last
         self.last_time = time
 
     def _tree_event(self, event: TreeEvent, tree_done: bool) -> None:
@@ -174,20 +213,13 @@ class RunState:
         change = to_change(event, plan)
         if not tree_done:
             self.tree.apply(change)
-        self._bookkeeping(change, event)
-
-    def _bookkeeping(self, change: Change, event: TreeEvent) -> None:
         if isinstance(change, Issued):
-            self._issued(change, event)
+            self.open_tickets[change.ticket.ticket] = change.ticket
+            self.why[change.ticket.ticket] = change.why
+            if self.books is not None and isinstance(event, TicketIssued):
+                self.books.issued(event)
         elif isinstance(change, Settled):
             self._ticket_settled(change)
-
-    def _issued(self, change: Issued, event: TreeEvent) -> None:
-        ticket = change.ticket
-        self.open_tickets[ticket.ticket] = ticket
-        self.why[ticket.ticket] = change.why
-        if isinstance(ticket, Write) and isinstance(event, TicketIssued):
-            self.ledger.hold(_key(ticket.ticket), Amounts.of(evaluations=1, gpu_seconds=event.gpu_seconds))
 
     def _ticket_settled(self, change: Settled) -> None:
         ticket = self.open_tickets.pop(change.ticket)
@@ -195,23 +227,20 @@ class RunState:
         if not isinstance(ticket, Write):
             return
         candidate = self.candidate_of(change.ticket)
-        judged = candidate is not None and "evaluate" in candidate.verdicts
-        seconds = candidate.device_seconds if candidate is not None else 0.0
-        self.ledger.settle(_key(change.ticket), Amounts.of(evaluations=int(judged), gpu_seconds=seconds))
+        if self.books is not None:
+            self.books.settled(ticket, candidate)
         if isinstance(change.outcome, Measured | Failed):
             if candidate is not None:
                 candidate.settled = change.outcome
             self._learn(ticket, change.outcome)
 
     def _learn(self, ticket: Write, outcome: Measured | Failed) -> None:
-        if self.tree is None or not ticket.plan:
+        if self.books is None or self.tree is None or not ticket.plan:
             return
         reward = outcome.reward if isinstance(outcome, Measured) else None
         stage = outcome.stage if isinstance(outcome, Failed) else None
         parent = self.tree.parent(ticket.node)
-        taught = evidence(ticket.node, ticket.plan[-1], reward, self.tree.own_best(parent), stage)
-        if taught.followed:
-            self.by_technique[taught.action.technique] = revised(self.beliefs.belief(taught.action.technique), taught)
+        self.books.learn(evidence(ticket.node, ticket.plan[-1], reward, self.tree.own_best(parent), stage))
 
     def _written(self, event: CandidateWritten) -> None:
         if event.candidate in self.candidates:
@@ -225,16 +254,16 @@ class RunState:
     def _started(self, event: EvaluationStarted, time: float) -> None:
         candidate = self.candidates[event.candidate]
         candidate.running, candidate.started_at = event.kind, time
-        if candidate.written.ticket is None and _root_key(candidate) not in self.ledger.reservations:
-            self.ledger.hold(_root_key(candidate), Amounts.of(evaluations=1, gpu_seconds=event.gpu_seconds))
+        if self.books is not None and candidate.written.ticket is None:
+            self.books.root_started(candidate, event.gpu_seconds)
 
     def _answered(self, event: EvaluationSettled) -> None:
         candidate = self.candidates[event.candidate]
         candidate.running = None
         candidate.device_seconds += event.device_seconds
         candidate.verdicts[event.kind] = event
-        if candidate.written.ticket is None:
-            self.ledger.settle(_root_key(candidate), Amounts.of(evaluations=1, gpu_seconds=candidate.device_seconds))
+        if self.books is not None and candidate.written.ticket is None:
+            self.books.root_answered(candidate)
 
     def _root(self, event: RootSettled) -> None:
         self.root = event
@@ -243,7 +272,7 @@ class RunState:
             self.candidates[event.candidate].settled = Measured(event.reward)
 
 
-def _key(ticket: TicketId) -> str:
+def _key(ticket: int) -> str:
     return f"ticket-{ticket}"
 
 

@@ -111,7 +111,7 @@ def test_regimes_agree_with_and_without_recorded_lengths() -> None:
 def test_listing_definitions_imports_no_torch() -> None:
     code = (
         "import sys\n"
-        "import ksearch.cli.definitions\n"
+        "import ksearch.report.definitions\n"
         "from ksearch.definitions.catalog import all_definitions, bundled_workloads\n"
         "assert all(bundled_workloads(d.name, 'cuda') for d in all_definitions())\n"
         "assert not {'torch', 'flashinfer_bench', 'safetensors', 'triton'} & set(sys.modules)\n"

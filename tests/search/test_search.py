@@ -16,7 +16,6 @@ from ksearch.settings import BudgetSettings
 from ksearch.store.events import EvaluationSettled, EvaluationStarted, Event, IncumbentChanged, parse_event
 from ksearch.store.fold import RunState
 from ksearch.store.journal import read_state
-from ksearch.tree import views
 from tests.search.conftest import Bench, ToyCoder
 
 
@@ -29,7 +28,7 @@ def picture(state: RunState) -> dict[str, Any]:
     """Everything of a state that the log must bring back."""
     assert state.tree is not None
     return {
-        "tree": list(views(state.tree)), "open": state.open_tickets, "ledger": state.ledger, "beliefs": state.beliefs,
+        "tree": state.tree.snapshot(), "open": state.open_tickets, "ledger": state.ledger, "beliefs": state.beliefs,
         "incumbent": state.incumbent, "candidates": state.candidates, "wall": state.wall_seconds,
     }  # fmt: skip
 
@@ -111,7 +110,7 @@ def test_stopping_is_clean_and_resuming_repeats_nothing(bench: Bench) -> None:
     ours, theirs = state_of(bench), state_of(straight)
     assert ours.tree is not None
     assert theirs.tree is not None
-    assert list(views(ours.tree)) == list(views(theirs.tree))
+    assert ours.tree.snapshot() == theirs.tree.snapshot()
     assert ours.incumbent == theirs.incumbent
 
 

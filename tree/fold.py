@@ -1,0 +1,201 @@
+"""The fold: how one change alters the state. Nothing else does, so a stored list of changes rebuilds a tree exactly.
+
+A change is checked in full before anything is altered: one that can't follow raises `IllegalChange` and leaves no trace.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+
+from ksearch.tree.errors import IllegalChange
+from ksearch.tree.node import Node, Refusal, key_digest, queue_order
+from ksearch.tree.state import State
+from ksearch.tree.statistics import UNIT, credible, to_units
+from ksearch.tree.types import (
+    Action,
+    ArmOpened,
+    Cancelled,
+    Change,
+    Failed,
+    Issued,
+    Measured,
+    NodeId,
+    Outcome,
+    Propose,
+    Proposed,
+    Settled,
+    Skipped,
+    Ticket,
+    TicketId,
+    Write,
+)
+
+
+def apply(state: State, change: Change) -> None:
+    match change:
+        case ArmOpened():
+            _open_arm(state, change)
+        case Issued(ticket=ticket):
+            _issue(state, ticket)
+        case Settled(ticket=id, outcome=outcome):
+            _settle(state, id, outcome)
+
+
+def _open_arm(state: State, change: ArmOpened) -> None:
+    parent = state.node(change.parent)
+    if change.node != len(state.nodes):
+        raise IllegalChange(f"the next node is {len(state.nodes)}, not {change.node}: the log has a gap or a second writer")
+    if change.action not in parent.queue:
+        raise IllegalChange(f"{change.action.key!r} is not queued at node {parent.id}")
+    action = parent.queue.pop(parent.queue.index(change.action))
+    digest = parent.digest ^ key_digest(action.key)
+    del state.queued[digest]
+    node = Node(change.node, parent, action, digest)
+    state.nodes.append(node)
+    state.standing[digest] = node
+    parent.children.append(node)
+    parent.open_arms += 1
+    _refresh(state, parent)
+
+
+def _issue(state: State, ticket: Ticket) -> None:
+    node = state.node(ticket.node)
+    legal = state.write_ticket(node) if isinstance(ticket, Write) else state.propose_ticket(node, ticket.count)
+    if ticket != legal:
+        raise IllegalChange(f"ticket {ticket.ticket} doesn't follow: the tree would issue {legal}")
+    state.tickets[ticket.ticket] = ticket
+    state.next_ticket = TicketId(ticket.ticket + 1)
+    if isinstance(ticket, Write):
+        node.writing = ticket.ticket
+        _back_up(node, in_flight=1)
+    else:
+        node.proposing = ticket.ticket
+    _refresh(state, node)
+
+
+def _settle(state: State, id: TicketId, outcome: Outcome) -> None:
+    ticket = state.tickets.get(id)
+    if ticket is None:
+        raise IllegalChange(f"ticket {id} is not in flight: settled before, or never issued")
+    _check_outcome(ticket, outcome)
+    del state.tickets[id]
+    node = state.node(ticket.node)
+    if isinstance(ticket, Propose):
+        node.proposing = None
+        if isinstance(outcome, Proposed):
+            _queue(state, node, outcome.actions)
+    else:
+        node.writing = None
+        _settle_write(state, node, outcome)
+    _refresh(state, node)
+
+
+def _check_outcome(ticket: Ticket, outcome: Outcome) -> None:
+    fitting = isinstance(outcome, Cancelled) or isinstance(outcome, Proposed) == isinstance(ticket, Propose)
+    if not fitting:
+        raise IllegalChange(f"ticket {ticket.ticket} is a {type(ticket).__name__}; it can't be settled with {outcome!r}")
+    if isinstance(outcome, Measured) and not credible(outcome.reward):
+        raise IllegalChange(f"ticket {ticket.ticket}: {outcome.reward} nats can't have been measured; tell Failed instead")
+
+
+def _settle_write(state: State, node: Node, outcome: Outcome) -> None:
+    match outcome:
+        case Measured(reward=reward):
+            _prove(state, node, reward)
+        case Failed(stage=stage):
+            node.own_failed += 1
+            node.failed_stage = stage
+            _back_up(node, in_flight=-1, visits=1, failed=1)
+        case Skipped():
+            node.own_skipped += 1
+            _back_up(node, in_flight=-1, skipped=1)
+        case _:
+            _back_up(node, in_flight=-1)
+
+
+def _prove(state: State, node: Node, reward: float) -> None:
+    units = to_units(reward) - state.root_units
+    relative = units * UNIT
+    node.own, node.own_reward = relative, reward
+    at: Node | None = node
+    while at is not None:
+        at.visits += 1
+        at.in_flight -= 1
+        at.total_units += units
+        if at.best is None or relative > at.best:
+            at.best = relative
+        if at.best_reward is None or reward > at.best_reward:
+            at.best_reward = reward
+        at = at.parent
+    state.scale.add(relative)
+    parent = node.parent
+    assert parent is not None, "the root is never written for"
+    assert parent.own_reward is not None, "only proven plans have children"
+    state.honesty.add(node.gain, to_units(reward) - to_units(parent.own_reward))
+
+
+def _back_up(node: Node, *, in_flight: int, visits: int = 0, failed: int = 0, skipped: int = 0) -> None:
+    at: Node | None = node
+    while at is not None:
+        at.in_flight += in_flight
+        at.visits += visits
+        at.failed += failed
+        at.skipped += skipped
+        at = at.parent
+
+
+def _queue(state: State, node: Node, actions: tuple[Action, ...]) -> None:
+    accepted = False
+    for action in actions:
+        step = key_digest(action.key)
+        refusal = _refusal(state, node, action, step)
+        if refusal is not None:
+            node.refusals[action.key] = refusal
+            continue
+        insort(node.queue, action, key=queue_order)
+        state.queued[node.digest ^ step] = node
+        accepted = True
+    node.fruitless = 0 if accepted else node.fruitless + 1
+
+
+def _refusal(state: State, node: Node, action: Action, step: int) -> Refusal | None:
+    """Why `action`, whose key's digest is `step`, can't be queued at `node`; None when it can."""
+    if not _makes_sense(action):
+        return Refusal(action, "its claim is not a finite gain, with a spread of 0 or more and a probability between 0 and 1")
+    if node.takes_step(step):
+        return Refusal(action, "a step of this plan already", node.id)
+    digest = node.digest ^ step
+    if digest in state.standing:
+        return Refusal(action, "the same set of steps stands in the tree", state.standing[digest].id)
+    if digest in state.queued:
+        return Refusal(action, "the same set of steps is queued", state.queued[digest].id)
+    if action.second_parent is not None and not _is_proven(state, action.second_parent):
+        return Refusal(action, f"its second parent {action.second_parent} is not a proven plan")
+    return None
+
+
+def _makes_sense(action: Action) -> bool:
+    """NaN fails every comparison; let in, it would also make a stored change differ from itself."""
+    return credible(action.gain_mean) and credible(action.gain_sd) and action.gain_sd >= 0.0 and 0.0 <= action.p_success <= 1.0
+
+
+def _is_proven(state: State, id: NodeId) -> bool:
+    return 0 <= id < len(state.nodes) and state.nodes[id].proven
+
+
+def _refresh(state: State, node: Node) -> None:
+    """Bring the selectable flags from `node` to the root up to date: a descent then never has to turn back.
+
+    The flag of an ancestor can change only when its child's did. The greedy policy's cached claims are dropped all the way.
+    """
+    flags_may_change = True
+    at: Node | None = node
+    while at is not None:
+        at.frontier_claim = None
+        if flags_may_change:
+            now = state.can_issue(at)
+            flags_may_change = now != at.selectable
+            if flags_may_change and at.parent is not None:
+                at.parent.open_arms += 1 if now else -1
+            at.selectable = now
+        at = at.parent

@@ -1,0 +1,86 @@
+"""The tree's data and what is legal now. Changed by `tree.fold.apply` alone; read by policies and views."""
+
+from __future__ import annotations
+
+import math
+
+from ksearch.tree.constants import Constants
+from ksearch.tree.errors import IllegalChange, UnknownNode
+from ksearch.tree.node import Node
+from ksearch.tree.statistics import Honesty, Scale, credible, to_units
+from ksearch.tree.types import REFINE, ROOT, NodeId, Propose, Ticket, TicketId, Write, WriteMode
+
+
+class State:
+    """`standing` and `queued` index every plan by its digest: the node it is, and the node in whose queue it waits."""
+
+    def __init__(self, root_reward: float, sigma_noise: float, constants: Constants, max_depth: int) -> None:
+        if not credible(root_reward):
+            raise ValueError(f"the root's reward must be a finite number of nats, not {root_reward}: measure the starting kernel first")
+        if not (math.isfinite(sigma_noise) and sigma_noise >= 0.0):
+            raise ValueError(f"sigma_noise is a standard deviation in nats, finite and not negative, not {sigma_noise}")
+        self.root_reward = root_reward
+        self.root_units = to_units(root_reward)
+        self.sigma_noise = sigma_noise
+        self.constants = constants
+        self.max_depth = max_depth
+        self.root = _proven_root(root_reward)
+        self.nodes: list[Node] = [self.root]
+        self.standing: dict[int, Node] = {self.root.digest: self.root}
+        self.queued: dict[int, Node] = {}
+        self.tickets: dict[TicketId, Ticket] = {}
+        self.next_ticket = TicketId(0)
+        self.honesty = Honesty()
+        self.scale = Scale()
+
+    def node(self, id: NodeId) -> Node:
+        if not 0 <= id < len(self.nodes):
+            raise UnknownNode(id, len(self.nodes))
+        return self.nodes[id]
+
+    def can_write(self, node: Node) -> bool:
+        """Unproven, attempts left and none in flight: a repair needs its predecessor's evidence."""
+        return node.own is None and node.writing is None and node.attempts < self.constants.attempts
+
+    def can_propose(self, node: Node) -> bool:
+        """Proven, above the depth limit, none in flight, and the last answers did not all come back empty."""
+        return (
+            node.own is not None
+            and node.proposing is None
+            and node.fruitless < self.constants.fruitless_limit
+            and node.depth < self.max_depth
+        )
+
+    def can_issue(self, node: Node) -> bool:
+        """Whether anything at or below `node` could be asked for now. Reads the children's counter, not the children."""
+        if node.own is None:
+            return self.can_write(node)
+        return node.open_arms > 0 or bool(node.queue) or self.can_propose(node)
+
+    def write_ticket(self, node: Node) -> Write:
+        if not self.can_write(node):
+            raise IllegalChange(f"node {node.id} takes no attempt now: it is proven, at its cap, or has one in flight")
+        mode, stage = _mode(node)
+        return Write(self.next_ticket, node.id, node.plan(), mode, node.attempts + 1, stage)
+
+    def propose_ticket(self, node: Node, count: int) -> Propose:
+        if not self.can_propose(node):
+            raise IllegalChange(f"node {node.id} takes no proposals now: it is unproven, too deep, closed, or waits for some")
+        return Propose(self.next_ticket, node.id, node.plan(), count)
+
+
+def _mode(node: Node) -> tuple[WriteMode, str | None]:
+    if node.failed_stage is not None:
+        return WriteMode.REPAIR, node.failed_stage
+    if node.action is not None and node.action.technique == REFINE:
+        return WriteMode.REFINE, None
+    return WriteMode.FIRST, None
+
+
+def _proven_root(reward: float) -> Node:
+    """The starting kernel was measured before there was a tree: one settled attempt, and the origin of all rewards."""
+    root = Node(ROOT, None, None, 0)
+    root.visits = 1
+    root.own = root.best = 0.0
+    root.own_reward = root.best_reward = reward
+    return root
