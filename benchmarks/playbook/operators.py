@@ -1,18 +1,20 @@
 """Operators the checks of GPU templates run on: definitions, inputs of a case, and what makes an output right.
 
-Needs torch alone. Inputs follow the operators' own rules: packed caches come from quantised normals, keys of the delta
-rule have unit length, pages of one request are distinct.
+Arguments and faults need torch alone, so that a machine without the package can check and time. Inputs follow the
+operators' own rules: packed caches come from quantised normals, keys of the delta rule have unit length, pages of one
+request are distinct.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ksearch.definitions.schema import Definition
+if TYPE_CHECKING:
+    from ksearch.definitions.schema import Definition
 
 TO_NEAREST = 2**-8
 """Largest relative error of a float32 rounded to bfloat16."""
@@ -29,7 +31,7 @@ class Operator:
     """`arguments` makes a call's inputs and outputs (outputs last, filled with rubbish); `fault` says what is wrong, given
     the relative error of a rounding to bfloat16 (2**-8 to nearest)."""
 
-    definition: Definition
+    definition: Callable[[], Definition]
     arguments: Callable[[Case, torch.device, int], list[Any]]
     fault: Callable[[list[Any], float], str | None]
     small: tuple[Case, ...]
@@ -37,6 +39,8 @@ class Operator:
 
 
 def _definition(name: str, op_type: str, axes: dict[str, int | None], inputs: dict[str, Any], outputs: dict[str, Any]) -> Definition:
+    from ksearch.definitions.schema import Definition
+
     reference = f"def run(*inputs):\n    eps = {EPSILON}\n    raise NotImplementedError('{name} is checked by its own code')\n"
     return Definition.model_validate({
         "name": name, "op_type": op_type, "reference": reference,
@@ -188,7 +192,7 @@ def _topk_case(lengths: list[int], pages: int, cache: int, **more: Any) -> Case:
 
 OPERATORS: Mapping[str, Operator] = {
     "dsa_topk": Operator(
-        _topk_definition(), _topk_arguments, _topk_fault,
+        _topk_definition, _topk_arguments, _topk_fault,
         small=(
             _topk_case([5, 64, 0], 2, 4), _topk_case([2048, 1], 32, 40), _topk_case([2049, 0, 2240], 35, 40),
             _topk_case([2100, 2047], 33, 36, tied=True),
@@ -200,11 +204,11 @@ OPERATORS: Mapping[str, Operator] = {
         ),
     ),
     "rmsnorm": Operator(
-        _rmsnorm_definition(), _rmsnorm_arguments, _rmsnorm_fault, small=({"rows": 1}, {"rows": 5}),
+        _rmsnorm_definition, _rmsnorm_arguments, _rmsnorm_fault, small=({"rows": 1}, {"rows": 5}),
         timed=tuple({"rows": rows} for rows in (1, 7, 64, 1024, 14107)),
     ),
     "gdn_decode": Operator(
-        _gdn_definition(), _gdn_arguments, _gdn_fault, small=({"requests": 1}, {"requests": 3}),
+        _gdn_definition, _gdn_arguments, _gdn_fault, small=({"requests": 1}, {"requests": 3}),
         timed=tuple({"requests": requests} for requests in (1, 3, 8, 16, 64)),
     ),
 }

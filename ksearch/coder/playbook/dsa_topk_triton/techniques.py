@@ -70,14 +70,16 @@ def _short_blocks(topk: int) -> Iterable[Technique]:
             yield Technique(
                 id="short_block", target="short_shapes", parameter=f"block={block}", sets={"short_block": block},
                 needs={**needs, "short_block": (DEFAULTS["short_block"],)},
-                intent=f"{block} output slots for each program", rationale="More programs share a row: latency, not bandwidth, is what it waits for.",
+                intent=f"{block} output slots for each program",
+                rationale="More programs share a row: latency, not bandwidth, is what it waits for.",
                 gain_mean=0.05, gain_sd=0.1, p_success=0.95, difficulty=1, regime="short",
             )
     for warps in (1, 2, 8):
         yield Technique(
             id="short_warps", target="short_shapes", parameter=f"warps={warps}", sets={"short_warps": warps},
             needs={**needs, "short_warps": (DEFAULTS["short_warps"],)},
-            intent=f"{warps} warps for each program of the mapping launch", rationale="Trades stores for each thread against threads to start.",
+            intent=f"{warps} warps for each program of the mapping launch",
+            rationale="Trades stores for each thread against threads to start.",
             gain_mean=0.02, gain_sd=0.08, p_success=0.95, difficulty=1, regime="short",
         )
 
@@ -122,7 +124,8 @@ _SCORING = (
     ),
     Technique(
         id="store_keys", target="scratch", sets={"stored": "ordered"}, needs={"stored": ("score",)},
-        intent="store sortable integers in place of scores", rationale="The conversion is done once for each token, not in every pass of the selection.",
+        intent="store sortable integers in place of scores",
+        rationale="The conversion is done once for each token, not in every pass of the selection.",
         gain_mean=0.05, gain_sd=0.08, p_success=0.95, difficulty=1, regime="long",
     ),
 )
@@ -133,7 +136,8 @@ def _tiles() -> Iterable[Technique]:
         needs = {"tile": (64,), **({"dot": LARGE_TILE_DOTS[tile]} if tile in LARGE_TILE_DOTS else {})}
         yield Technique(
             id="tile", target="tiles", parameter=f"tokens={tile}", sets={"tile": tile}, needs=needs,
-            intent=f"{tile} tokens for each product", rationale="Small tiles spread one long row over more multiprocessors; large ones amortise the queries.",
+            intent=f"{tile} tokens for each product",
+            rationale="Small tiles spread one long row over more multiprocessors; large ones amortise the queries.",
             gain_mean=0.0, gain_sd=0.2, p_success=0.9, difficulty=1,
         )
     for tiles in (2, 4, 8):
@@ -159,7 +163,8 @@ _SELECTION = (
     ),
     *(
         Technique(
-            id="chunk", target="selection", parameter=f"keys={chunk}", sets={"chunk": chunk}, needs={"row": ("streamed",), "chunk": (1024,)},
+            id="chunk", target="selection", parameter=f"keys={chunk}", sets={"chunk": chunk},
+            needs={"row": ("streamed",), "chunk": (1024,)},
             intent=f"{chunk} keys for each read of the row", rationale="More loads in flight for each turn of the loop.",
             gain_mean=0.2, gain_sd=0.2, p_success=0.95, difficulty=1, regime="long",
         )
@@ -202,6 +207,7 @@ _MAPPING = (
         Technique(
             id="map_chunk", target="mapping", parameter=f"keys={chunk}", sets={"map_chunk": chunk},
             needs={"mapping": ("chunks",), "map_chunk": (1024,)}, intent=f"{chunk} keys for each program of the mapping launch",
+           
             rationale="Shorter scans, more programs and more atomics.", gain_mean=0.02, gain_sd=0.05, p_success=0.95, difficulty=1, regime="long",
         )
         for chunk in (256, 512)
@@ -213,7 +219,8 @@ _MAPPING = (
     ),
     Technique(
         id="one_scan", target="mapping", sets={"ranks": "packed"}, needs={"ranks": ("two",)},
-        intent="both running counts in one scan of 64-bit values", rationale="A scan across warps waits at barriers; its width hardly matters.",
+        intent="both running counts in one scan of 64-bit values",
+        rationale="A scan across warps waits at barriers; its width hardly matters.",
         gain_mean=0.05, gain_sd=0.08, p_success=0.95, difficulty=1, regime="long",
     ),
 )
@@ -226,9 +233,10 @@ def _warps() -> Iterable[Technique]:
             intent=f"{warps} warps for each scoring program", rationale="Loads in flight against the cost of the sum across warps.",
             gain_mean=0.0, gain_sd=0.15, p_success=0.9, difficulty=1,
         )
-    for warps in (8, 16, 32):
+    for warps, gain in ((8, 0.25), (16, 0.35), (32, 0.35)):
         yield Technique(
             id="select_warps", target="selection", parameter=f"warps={warps}", sets={"select_warps": warps}, needs={"select_warps": (4,)},
-            intent=f"{warps} warps for each row's selection", rationale="One program holds a row: only its warps divide the work of a pass.",
-            gain_mean=0.3, gain_sd=0.2, p_success=0.95, difficulty=1, regime="long",
+            intent=f"{warps} warps for each row's selection",
+            rationale="One program holds a row: only its warps divide the work of a pass.",
+            gain_mean=gain, gain_sd=0.2, p_success=0.95, difficulty=1, regime="long",
         )
