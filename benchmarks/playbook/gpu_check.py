@@ -1,4 +1,6 @@
-"""Checks and times a family's templates on a CUDA machine: the root, a greedy path step by step, and random plans.
+"""Checks and times a family's templates on a CUDA machine.
+
+The root, a greedy path step by step, a few plans that use every technique between them, and random plans.
 
     python benchmarks/playbook/gpu_check.py --family dsa_topk/triton --configs 30 --seconds 300
 
@@ -56,34 +58,20 @@ def emit(families: list[str], arch: str, configs: int, seed: int) -> list[Job]:
 
 
 def _jobs_of(family: Any, definition: Any, target: Any, operator: str, configs: int, rng: random.Random) -> Iterator[Job]:
+    from plans import covering, greedy, walk
+
     catalogue = family.catalogue(definition, target)
-    greedy = _greedy(catalogue)
+    path = greedy(catalogue)
     plans = [("root", None, ())]
-    plans += [(f"greedy {n}", greedy[n - 1].gain_mean, greedy[:n]) for n in range(1, len(greedy) + 1)]
-    plans += [(f"random {n}", None, _walk(catalogue, rng)) for n in range(configs)]
+    plans += [(f"greedy {n}", path[n - 1].gain_mean, path[:n]) for n in range(1, len(path) + 1)]
+    plans += [(f"cover {n}", None, plan) for n, plan in enumerate(covering(catalogue)[1:])]
+    plans += [(f"random {n}", None, walk(catalogue, rng)) for n in range(configs)]
     for label, claim, plan in plans:
         rendering = family.render(definition, target, catalogue.config(plan))
         yield {
             "family": family.name, "operator": operator, "label": label, "language": rendering.language, "claim": claim,
             "source": rendering.sources[0][1], "plan": [action.key for action in plan],
         }
-
-
-def _greedy(catalogue: Any) -> tuple[Any, ...]:
-    """Always the step with the highest claim, while one claims anything."""
-    plan: tuple[Any, ...] = ()
-    while legal := [technique for technique in catalogue.legal(plan) if technique.gain_mean > 0]:
-        plan += (max(legal, key=lambda technique: technique.gain_mean * technique.p_success).action(),)
-    return plan
-
-
-def _walk(catalogue: Any, rng: random.Random) -> tuple[Any, ...]:
-    plan: tuple[Any, ...] = ()
-    for _ in range(rng.randint(2, 14)):
-        if not (legal := catalogue.legal(plan)):
-            break
-        plan += (rng.choice(legal).action(),)
-    return plan
 
 
 def load(job: Job, folder: Path) -> Callable[..., None]:
@@ -234,7 +222,7 @@ def _time_all(jobs: list[Job], folders: list[Path], faults: list[str | None], de
             except Exception as error:  # noqa: BLE001 - a candidate may fail in any way; its row says how
                 row["fault"] = f"timing: {type(error).__name__}: {error}"[:300]
         _print_row(row, before if job["label"].startswith("greedy") else None)
-        if not job["label"].startswith("random"):
+        if job["label"] == "root" or job["label"].startswith("greedy"):
             before = row["us"] or before
         rows.append(row)
     return rows

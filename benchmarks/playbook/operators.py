@@ -124,11 +124,11 @@ def _rmsnorm_definition() -> Definition:
 
 
 def _rmsnorm_arguments(case: Case, device: torch.device, seed: int) -> list[Any]:
-    """`rows`."""
-    draw = torch.Generator().manual_seed(seed)
-    spread = torch.rand((int(case["rows"]), 1), generator=draw) * 10 + 0.01
-    hidden = (torch.randn((int(case["rows"]), HIDDEN), generator=draw) * spread).bfloat16()
-    weight = torch.randn((HIDDEN,), generator=draw).bfloat16()
+    """`rows`, and `hidden` where it isn't the definition's."""
+    draw, rows, width = torch.Generator().manual_seed(seed), int(case["rows"]), int(case.get("hidden", HIDDEN))
+    spread = torch.rand((rows, 1), generator=draw) * 10 + 0.01
+    hidden = (torch.randn((rows, width), generator=draw) * spread).bfloat16()
+    weight = torch.randn((width,), generator=draw).bfloat16()
     return [hidden.to(device), weight.to(device), torch.full_like(hidden, 7.25).to(device)]
 
 

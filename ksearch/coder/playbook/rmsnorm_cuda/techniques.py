@@ -8,7 +8,7 @@ from types import MappingProxyType
 from ksearch.coder.types import Target
 from ksearch.worldmodel.catalogue import Technique, Value
 
-_DEFAULTS: Mapping[str, Value] = MappingProxyType({
+PLAIN: Mapping[str, Value] = MappingProxyType({
     "language": "triton",   # triton | cuda
     "passes": "two",        # over a row: two | one, which holds it in registers
     "grid": "rows",         # a program for each row (or group of rows) | persistent programs that take turns
@@ -34,7 +34,7 @@ WARP_HIDDEN = 4096
 
 def defaults(target: Target) -> Mapping[str, Value]:
     """The plainest configuration in the first of the target's languages that has a root here."""
-    return {**_DEFAULTS, "language": next(language for language in target.languages if language in ("triton", "cuda"))}
+    return {**PLAIN, "language": next(language for language in target.languages if language in ("triton", "cuda"))}
 
 
 def techniques(target: Target, hidden: int) -> tuple[Technique, ...]:
