@@ -64,12 +64,12 @@ def _topk_definition() -> Definition:
 
 
 def _topk_arguments(case: Case, device: torch.device, seed: int) -> list[Any]:
-    """`lengths`, `pages` (the table's width) and `cache` (pages in the cache); `tied` makes all keys of a page equal."""
+    """`lengths`, `pages` (the table's width) and `cache` (pages in the cache); `tied` draws every key from only three."""
     draw = torch.Generator().manual_seed(seed)
     lengths, width, total = list(case["lengths"]), int(case["pages"]), int(case["cache"])
     keys = torch.randn((total, PAGE, DIM), generator=draw).bfloat16().float()
     if case.get("tied"):
-        keys = keys[:, :1].expand(-1, PAGE, -1)
+        keys = keys[0, :3][torch.randint(0, 3, (total, PAGE), generator=draw)]
     scales = keys.abs().amax(dim=-1).clamp_min(1e-4) / 448
     quantised = (keys / scales[..., None]).to(torch.float8_e4m3fn)
     packed = torch.empty((total, PAGE * (DIM + 4)), dtype=torch.int8)

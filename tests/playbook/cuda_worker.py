@@ -37,7 +37,7 @@ def build(source: str, folder: Path) -> Any:
     code, library = folder / "kernel.cpp", folder / "kernel.so"
     code.write_text(for_cpu(source))
     includes = [f"-I{path}" for path in (HERE, libinfo.find_include_path(), libinfo.find_dlpack_include_path())]
-    command = ["g++", "-O1", "-std=c++20", "-shared", "-fPIC", "-w", *includes, str(code), "-o", str(library)]
+    command = ["g++", "-O0", "-std=c++20", "-shared", "-fPIC", "-w", *includes, str(code), "-o", str(library)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise ValueError(done.stderr[:2000])

@@ -40,7 +40,7 @@ def source_of(rendering: Rendering) -> str:
 
 
 @pytest.mark.parametrize("name", ["dsa", "rmsnorm", "gdn"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_a_random_walk_stays_legal_and_changes_the_code_at_every_step(pairs: Pairs, name: str, data: st.DataObject) -> None:
     family, definition = pairs[name]
@@ -80,7 +80,7 @@ def check_source(rendering: Rendering) -> None:
 
 
 @pytest.mark.parametrize("name", ["dsa", "rmsnorm", "gdn"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_variants_for_repairs_are_code_too(pairs: Pairs, name: str, data: st.DataObject) -> None:
     """Python names must all be bound; for C++ the compiler finds out, in another test."""
