@@ -7,8 +7,8 @@ The root, a greedy path step by step, a few plans that use every technique betwe
 A machine without the package's dependencies needs torch and triton (and tvm_ffi for CUDA C++) alone: write the sources
 elsewhere with `--emit FILE` and run `--sources FILE` there. Every configuration is compiled and checked in a process of
 its own, so that one that hangs or corrupts the device is a row of the table and no more; those that pass are then timed
-one after the other in this process. Times are of a replayed CUDA graph with a cold second-level cache, less nothing: the
-table's first line is an empty kernel's.
+one after the other in this process. Times are of a replayed CUDA graph with a cold second-level cache; nothing is taken
+off, so the table begins with the time of a kernel that writes one element.
 """
 
 from __future__ import annotations
@@ -190,6 +190,10 @@ def timings(job: Job, folder: Path) -> list[float]:
 
 
 def survey(jobs: list[Job], seconds: float, processes: int, out: Path | None) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise SystemExit("torch sees no CUDA device here; --emit writes the sources for a machine that has one")
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         folders = [Path(scratch) / str(number) for number in range(len(jobs))]

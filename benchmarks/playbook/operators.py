@@ -65,22 +65,22 @@ def _topk_definition() -> Definition:
 
 def _topk_arguments(case: Case, device: torch.device, seed: int) -> list[Any]:
     """`lengths`, `pages` (the table's width) and `cache` (pages in the cache); `tied` draws every key from only three."""
-    draw = torch.Generator().manual_seed(seed)
+    draw = torch.Generator(device).manual_seed(seed)
     lengths, width, total = list(case["lengths"]), int(case["pages"]), int(case["cache"])
-    keys = torch.randn((total, PAGE, DIM), generator=draw).bfloat16().float()
+    keys = torch.randn((total, PAGE, DIM), generator=draw, device=device).bfloat16().float()
     if case.get("tied"):
-        keys = keys[0, :3][torch.randint(0, 3, (total, PAGE), generator=draw)]
+        keys = keys[0, :3][torch.randint(0, 3, (total, PAGE), generator=draw, device=device)]
     scales = keys.abs().amax(dim=-1).clamp_min(1e-4) / 448
     quantised = (keys / scales[..., None]).to(torch.float8_e4m3fn)
-    packed = torch.empty((total, PAGE * (DIM + 4)), dtype=torch.int8)
+    packed = torch.empty((total, PAGE * (DIM + 4)), dtype=torch.int8, device=device)
     packed[:, : PAGE * DIM] = quantised.reshape(total, -1).view(torch.int8)
     packed[:, PAGE * DIM:] = scales.contiguous().view(torch.int8)
-    q = torch.randn((len(lengths), HEADS, DIM), generator=draw).to(torch.float8_e4m3fn)
-    weights = torch.randn((len(lengths), HEADS), generator=draw)
-    table = torch.stack([torch.randperm(total, generator=draw)[:width] for _ in lengths]).to(torch.int32)
-    rubbish = torch.randint(-5, 5, (len(lengths), TOPK), generator=draw, dtype=torch.int32)
-    tensors = (q, packed.reshape(total, PAGE, 1, DIM + 4), weights, torch.tensor(lengths, dtype=torch.int32), table, rubbish)
-    return [tensor.to(device) for tensor in tensors]
+    q = torch.randn((len(lengths), HEADS, DIM), generator=draw, device=device).to(torch.float8_e4m3fn)
+    weights = torch.randn((len(lengths), HEADS), generator=draw, device=device)
+    table = torch.stack([torch.randperm(total, generator=draw, device=device)[:width] for _ in lengths]).to(torch.int32)
+    rubbish = torch.randint(-5, 5, (len(lengths), TOPK), generator=draw, dtype=torch.int32, device=device)
+    seq_lens = torch.tensor(lengths, dtype=torch.int32, device=device)
+    return [q, packed.reshape(total, PAGE, 1, DIM + 4), weights, seq_lens, table, rubbish]
 
 
 def _topk_fault(arguments: list[Any], rounding: float) -> str | None:
@@ -125,11 +125,11 @@ def _rmsnorm_definition() -> Definition:
 
 def _rmsnorm_arguments(case: Case, device: torch.device, seed: int) -> list[Any]:
     """`rows`, and `hidden` where it isn't the definition's."""
-    draw, rows, width = torch.Generator().manual_seed(seed), int(case["rows"]), int(case.get("hidden", HIDDEN))
-    spread = torch.rand((rows, 1), generator=draw) * 10 + 0.01
-    hidden = (torch.randn((rows, width), generator=draw) * spread).bfloat16()
-    weight = torch.randn((width,), generator=draw).bfloat16()
-    return [hidden.to(device), weight.to(device), torch.full_like(hidden, 7.25).to(device)]
+    draw, rows, width = torch.Generator(device).manual_seed(seed), int(case["rows"]), int(case.get("hidden", HIDDEN))
+    spread = torch.rand((rows, 1), generator=draw, device=device) * 10 + 0.01
+    hidden = (torch.randn((rows, width), generator=draw, device=device) * spread).bfloat16()
+    weight = torch.randn((width,), generator=draw, device=device).bfloat16()
+    return [hidden, weight, torch.full_like(hidden, 7.25)]
 
 
 def _rmsnorm_fault(arguments: list[Any], rounding: float) -> str | None:
@@ -154,14 +154,16 @@ def _gdn_definition() -> Definition:
 
 def _gdn_arguments(case: Case, device: torch.device, seed: int) -> list[Any]:
     """`requests`."""
-    draw, n = torch.Generator().manual_seed(seed), int(case["requests"])
-    q, k = (torch.nn.functional.normalize(torch.randn((n, 1, 4, 128), generator=draw), dim=-1).bfloat16() for _ in range(2))
-    v = torch.randn((n, 1, 8, 128), generator=draw).bfloat16()
-    state = torch.randn((n, 8, 128, 128), generator=draw)
-    a, b = (torch.randn((n, 1, 8), generator=draw).bfloat16() for _ in range(2))
-    A_log, dt_bias = torch.rand((8,), generator=draw), torch.randn((8,), generator=draw)
-    tensors = [tensor.to(device) for tensor in (q, k, v, state, A_log, a, dt_bias, b)]
-    return [*tensors, 128**-0.5, torch.full_like(tensors[2], 7.25), torch.full_like(tensors[3], 7.25)]
+    draw, n = torch.Generator(device).manual_seed(seed), int(case["requests"])
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=draw, device=device)
+
+    q, k = (torch.nn.functional.normalize(normal(n, 1, 4, 128), dim=-1).bfloat16() for _ in range(2))
+    v, state = normal(n, 1, 8, 128).bfloat16(), normal(n, 8, 128, 128)
+    a, b = normal(n, 1, 8).bfloat16(), normal(n, 1, 8).bfloat16()
+    A_log, dt_bias = torch.rand((8,), generator=draw, device=device), normal(8)
+    return [q, k, v, state, A_log, a, dt_bias, b, 128**-0.5, torch.full_like(v, 7.25), torch.full_like(state, 7.25)]
 
 
 def _gdn_fault(arguments: list[Any], rounding: float) -> str | None:
