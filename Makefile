@@ -7,8 +7,9 @@ PYTEST_ARGS ?=
 
 VENV := .venv
 BIN  := $(VENV)/bin
-# A virtual environment holds absolute paths, so the stamp names the folder it was made in: a moved checkout sets up again.
-STAMP := $(VENV)/.installed-$(shell pwd -P | cksum | cut -d' ' -f1)
+STAMP := $(VENV)/.installed
+# A virtual environment holds absolute paths, so the mark of its making names the folder: a moved checkout makes it anew.
+MADE := $(VENV)/.made-in-$(shell pwd -P | cksum | cut -d' ' -f1)
 # Only errors: warnings about a user's own index settings would bury the one line that matters.
 PIP   := $(BIN)/python -m pip --quiet --quiet --no-input
 TORCH := $(shell sed -n '/^torch==/p' constraints.txt)
@@ -46,22 +47,28 @@ pytest: $(STAMP)
 	@$(BIN)/python -m pytest --quiet $(PYTEST_ARGS)
 
 # torch goes first and alone: its exact version decides whether pip picks the build that fits this machine, and the rest must fit it.
-$(STAMP): $(BIN)/python pyproject.toml constraints.txt
+$(STAMP): $(MADE) pyproject.toml constraints.txt
 	@echo "Installing $(TORCH) and ksearch into $(VENV) (a few minutes, once)"
-	@rm -f $(VENV)/.installed-*
 	@$(PIP) install "$(TORCH)" -c constraints.txt
 	@$(PIP) install -e '.[dev]' -c constraints.txt
 	@touch $@
 
-$(BIN)/python:
+# So does one whose interpreter is gone, as after an upgrade of the system's Python.
+ifneq ($(shell test -x $(BIN)/python || echo gone),)
+.PHONY: $(MADE)
+endif
+
+$(MADE):
 	@command -v "$(PYTHON)" >/dev/null || { echo "ksearch needs Python 3.11 or newer: '$(PYTHON)' is not here; name one with make PYTHON=..." >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit("ksearch needs Python 3.11 or newer and this is %d.%d; name one with make PYTHON=..." % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
 	@"$(PYTHON)" -m venv --clear $(VENV) || { rm -rf $(VENV); echo "'$(PYTHON) -m venv' failed: on Debian and Ubuntu, install python3-venv" >&2; exit 1; }
+	@touch $@
 
 constraints: $(STAMP)  ## Write constraints.txt from what .venv holds
 	@{ sed '/^[^#]/,$$d' constraints.txt; $(BIN)/python -m pip freeze --all --exclude-editable \
 	  | sed 's/+.*//' | grep -E -v '^(pip|cuda-[a-z]+|nvidia-[a-z0-9-]+|nccl[a-z0-9-]*)=='; } > .constraints.new
 	@mv .constraints.new constraints.txt
+	@touch $(STAMP)  # it holds exactly these versions already
 
 clean:  ## Remove .venv and every cache; runs/ stays
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -9,10 +9,11 @@ from ksearch.coder.playbook.coder import PlaybookCoder
 from ksearch.coder.playbook.generic import GenericFamily
 from ksearch.coder.playbook.registry import family_for, has_templates
 from ksearch.coder.types import Draft, Target
-from ksearch.definitions.catalog import load_definition, select_workloads, workloads_for
-from ksearch.definitions.dataset import Dataset, load_dataset
-from ksearch.definitions.regimes import stratified, weighted
+from ksearch.definitions.catalog import load_definition, workloads_for
+from ksearch.definitions.dataset import Dataset, read_dataset
+from ksearch.definitions.regimes import stratified
 from ksearch.definitions.schema import Definition, Language, Solution
+from ksearch.definitions.selection import select_workloads
 from ksearch.definitions.solutions import load_solution
 from ksearch.devices import Device, resolve, usable_cores
 from ksearch.errors import BadInput
@@ -51,14 +52,17 @@ class Setup:
 
 def prepare(settings: Settings) -> Setup:
     """Resolve and check everything that settings name. Raises BadInput; writes nothing."""
-    dataset = load_dataset(settings.dataset) if settings.dataset is not None else None
+    dataset = read_dataset(settings.dataset) if settings.dataset is not None else None
     definition = load_definition(settings.definition, dataset)
     device = resolve(settings.device)
     target = Target(device.kind, device.arch, _languages(settings, device), threads=1)
-    everything = weighted(definition, workloads_for(definition, device.kind, dataset))
-    full = select_workloads(everything, settings.workloads)
-    subset = stratified(full, settings.evaluation.workloads, SUBSET_SEED)
-    baseline = load_solution(settings.baseline, definition, "--baseline") if settings.baseline else _dataset_baseline(dataset, definition)
+    known = () if settings.workloads.endswith(".jsonl") else workloads_for(definition, "cpu" if device.kind == "cpu" else "cuda", dataset)
+    full = select_workloads(definition, known, settings.workloads)
+    subset = _subset(definition, full, settings.evaluation.workloads)
+    if settings.baseline is not None:
+        baseline: Solution | None = load_solution(settings.baseline, definition, "--baseline")
+    else:
+        baseline = dataset.best_solution(definition.name) if dataset is not None else None
     start = load_solution(settings.start, definition, "--start") if settings.start else None
     if start is not None and start.spec.language not in target.languages:
         raise BadInput(f"--start: written in {start.spec.language}, but this run allows {', '.join(target.languages)}")
@@ -76,19 +80,24 @@ def _languages(settings: Settings, device: Device) -> tuple[Language, ...]:
     return tuple(dict.fromkeys(settings.languages))
 
 
-def _dataset_baseline(dataset: Dataset | None, definition: Definition) -> Solution | None:
-    """A dataset's own baseline: a solution whose author or name says so."""
-    if dataset is None:
-        return None
-    marked = [s for s in dataset.solutions_for(definition.name) if "baseline" in (s.author.lower(), *s.name.lower().split("_"))]
-    return marked[0] if marked else None
+def _subset(definition: Definition, full: tuple[JudgedWorkload, ...], size: int) -> tuple[JudgedWorkload, ...]:
+    """The stratified subset, each regime keeping the weight that it has in the full set."""
+    chosen = {judged.workload.uuid for judged in stratified(definition, [judged.workload for judged in full], size, SUBSET_SEED)}
+    members = [judged for judged in full if judged.workload.uuid in chosen]
+    share: dict[str, float] = {}
+    for judged in full:
+        share[judged.regime] = share.get(judged.regime, 0.0) + judged.weight
+    counts = dict(_regime_counts(tuple(members)))
+    return tuple(judged.model_copy(update={"weight": share[judged.regime] / counts[judged.regime]}) for judged in members)
 
 
 def _with_notes(setup: Setup, dataset: Dataset | None) -> Setup:
     settings, family = setup.settings, family_for(setup.definition, setup.target)
     regimes = ", ".join(f"{count} {name}" for name, count in _regime_counts(setup.full))
     baseline = "the definition's reference" if setup.baseline is None else setup.baseline.name
-    device_why = "asked for" if settings.device != "auto" else "the first GPU found" if setup.device.kind == "cuda" else "no NVIDIA GPU here"
+    device_why = (
+        "asked for" if settings.device != "auto" else "the first GPU found" if setup.device.kind == "cuda" else "no NVIDIA GPU here"
+    )
     templates = f"{family.name}: {len(family.catalogue(setup.definition, setup.target).techniques)} techniques"
     if not has_templates(family):
         templates = "no templates for this definition: the search starts from its reference with generic techniques"
@@ -102,9 +111,7 @@ def _with_notes(setup: Setup, dataset: Dataset | None) -> Setup:
         f"evaluator   {settings.evaluator}, {parallel_of(setup)} candidates in flight",
         f"budget      {budget_line(settings)}",
     )
-    return Setup(
-        settings, setup.definition, setup.full, setup.subset, setup.baseline, setup.start, setup.device, setup.target, notes
-    )
+    return Setup(settings, setup.definition, setup.full, setup.subset, setup.baseline, setup.start, setup.device, setup.target, notes)
 
 
 def _regime_counts(workloads: tuple[JudgedWorkload, ...]) -> list[tuple[str, int]]:
@@ -115,7 +122,13 @@ def _regime_counts(workloads: tuple[JudgedWorkload, ...]) -> list[tuple[str, int
 
 
 def budget_line(settings: Settings) -> str:
-    names = {"max_evaluations": "evaluations", "max_gpu_seconds": "GPU-seconds", "max_usd": "US dollars", "max_tokens": "tokens", "max_time_s": "seconds"}
+    names = {
+        "max_evaluations": "evaluations",
+        "max_gpu_seconds": "GPU-seconds",
+        "max_usd": "US dollars",
+        "max_tokens": "tokens",
+        "max_time_s": "seconds",
+    }
     limits = [f"{getattr(settings.budget, key):g} {unit}" for key, unit in names.items() if getattr(settings.budget, key) is not None]
     return ", ".join(limits) if limits else "no limit: stop it with Ctrl-C"
 

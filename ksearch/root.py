@@ -10,7 +10,6 @@ from collections.abc import Callable
 from concurrent.futures import wait
 from typing import TypeAlias
 
-from ksearch.coder.types import Draft
 from ksearch.judge.verdict import Verdict
 from ksearch.steps import Parts, Steps
 from ksearch.store.events import Event, IncumbentChanged, RootSettled, RunEnded

@@ -89,11 +89,13 @@ class Search:
     def affordable(self) -> int:
         """How many more evaluations the budget can promise."""
         remaining, reservation = self.state.ledger.remaining, self.parts.jobs.gpu_reservation
+        if self.state.ledger.exceeded:
+            return 0
         counts: list[int] = [self.parts.parallel]
         if remaining.evaluations is not None:
             counts.append(remaining.evaluations)
         if remaining.gpu_seconds is not None and reservation > 0:
-            counts.append(int(remaining.gpu_seconds // reservation))
+            counts.append(int(float(remaining.gpu_seconds) // reservation))
         return max(0, min(counts))
 
     def interruption(self) -> RunEnded | None:
@@ -112,7 +114,8 @@ class Search:
         if self.exhausted:
             return RunEnded(status="done", reason="nothing left to try: every plan is settled and the planner has no more ideas")
         if self.affordable() == 0:
-            return RunEnded(status="budget", reason="budget spent: " + ", ".join(self.state.ledger.exhausted_resources() or ("evaluations",)))
+            spent = self.state.ledger.exhausted_resources() or ("what is left promises no further evaluation",)
+            return RunEnded(status="budget", reason=f"budget spent: {', '.join(spent)}")
         return None
 
     def wall_seconds(self) -> float:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import platform
+import secrets
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from types import FrameType
 
 from pydantic import BaseModel, TypeAdapter
 
+from ksearch.definitions.catalog import alias_of
 from ksearch.definitions.schema import Solution
 from ksearch.definitions.solutions import save_folder
 from ksearch.errors import BadInput, Unavailable
@@ -28,8 +31,8 @@ from ksearch.settings import Settings, merge, parse_assignment, resolve
 from ksearch.store.events import BudgetChanged, Opened, RunCreated, RunEnded
 from ksearch.store.fold import RunState
 from ksearch.store.journal import Journal, read_state
-from ksearch.store.log import EventLog
-from ksearch.store.runs import RunPaths, default_runs_dir, find_run, new_run_id
+from ksearch.store.log import EventLog, program_version
+from ksearch.store.runs import RunPaths, check_name, default_runs_dir, find_run, new_run_id
 
 WORKLOADS: TypeAdapter[tuple[JudgedWorkload, ...]] = TypeAdapter(tuple[JudgedWorkload, ...])
 LIBRARIES = ("torch", "triton", "numpy", "flashinfer-bench", "apache-tvm-ffi", "pydantic")
@@ -64,9 +67,8 @@ def stop_on_signals() -> Iterator[Stop]:
 def new_run(settings: Settings, *, runs_dir: Path | None, name: str | None, as_json: bool) -> int:
     """Create a run and search. Returns the exit code; raises BadInput before anything is written."""
     setup = prepare(settings)
-    directory = runs_dir if runs_dir is not None else default_runs_dir()
-    run = name or new_run_id(settings.definition)
-    paths = RunPaths.create(directory, run)
+    run = check_name(name) if name is not None else _run_id(setup)
+    paths = RunPaths(default_runs_dir(runs_dir) / run)
     with EventLog.create(paths.database) as log:
         journal = Journal.create(log, _header(run, setup, log), settings)
         return _search(journal, setup, paths, as_json, resumed=False)
@@ -74,7 +76,7 @@ def new_run(settings: Settings, *, runs_dir: Path | None, name: str | None, as_j
 
 def resume_run(run: str, *, assignments: tuple[str, ...], runs_dir: Path | None, as_json: bool) -> int:
     """Go on with a stored run. Raises BadInput when what it rests on has changed."""
-    paths = find_run(run, runs_dir if runs_dir is not None else default_runs_dir())
+    paths = find_run(run, default_runs_dir(runs_dir))
     with EventLog.open_writer(paths.database) as log:
         journal = Journal.reopen(log)
         setup = _same_setup(journal.state, log)
@@ -87,9 +89,14 @@ def resume_run(run: str, *, assignments: tuple[str, ...], runs_dir: Path | None,
 
 def open_state(run: str, runs_dir: Path | None) -> RunState:
     """The state of a stored run, read while it may be running."""
-    paths = find_run(run, runs_dir if runs_dir is not None else default_runs_dir())
+    paths = find_run(run, default_runs_dir(runs_dir))
     with EventLog.open_reader(paths.database) as log:
         return read_state(log)
+
+
+def _run_id(setup: Setup) -> str:
+    name = alias_of(setup.definition.name) or setup.definition.name
+    return new_run_id(name, datetime.now(UTC), secrets.token_hex(2))
 
 
 def _header(run: str, setup: Setup, log: EventLog) -> RunCreated:
@@ -98,7 +105,7 @@ def _header(run: str, setup: Setup, log: EventLog) -> RunCreated:
 
     return RunCreated(
         run=run,
-        ksearch_version=metadata.version("ksearch-kernels"),
+        ksearch_version=program_version(),
         judge_version=JUDGE_VERSION,
         settings=store(setup.settings),
         definition=store(setup.definition),
@@ -118,7 +125,9 @@ def _same_setup(state: RunState, log: EventLog) -> Setup:
     """What the run was about, taken from the log; refused when the same names mean something else by now."""
     header = state.header
     if header.judge_version != JUDGE_VERSION:
-        raise BadInput(f"run {header.run}: judged by version {header.judge_version}, this is {JUDGE_VERSION}; its numbers can't be continued")
+        raise BadInput(
+            f"run {header.run}: judged by version {header.judge_version}, this is {JUDGE_VERSION}; its numbers can't be continued"
+        )
     now = prepare(state.settings.model_copy(update={"start": None, "baseline": None, "device": header.device}))
     if now.device.name != header.device_name:
         raise BadInput(f"run {header.run}: measured on {header.device_name}, {now.device.spec} here is {now.device.name}")

@@ -152,7 +152,7 @@ def _suggest(name: str) -> str:
 
 def all_keys() -> tuple[str, ...]:
     """Every setting's dotted name."""
-    nested = {"budget": BudgetSettings, "evaluation": EvaluationSettings}
+    nested: dict[str, type[BaseModel]] = {"budget": BudgetSettings, "evaluation": EvaluationSettings}
     names: list[str] = []
     for name in Settings.model_fields:
         names += [f"{name}.{inner}" for inner in nested[name].model_fields] if name in nested else [name]

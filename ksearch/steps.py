@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -27,7 +26,7 @@ from ksearch.store.events import (
 from ksearch.store.fold import CandidateState, RunState
 from ksearch.store.journal import Journal
 from ksearch.translate import failed_stage, mean_latencies, reward
-from ksearch.tree.types import ROOT, Outcome, Proposed, TicketId, Write, WriteMode
+from ksearch.tree.types import Outcome, Proposed, TicketId, Write, WriteMode
 from ksearch.worldmodel.types import Planner, Proposal, ProposeRequest
 
 MAX_LOSSES = 3
@@ -172,15 +171,19 @@ class Steps:
                 baseline_us=None if latencies is None else latencies.baseline_us,
                 paired_gain=None if paired is None else paired.mean,
                 promoted=paired is not None and paired.promoted,
-                device_seconds=verdict.device_seconds,
+                device_seconds=self._gpu_seconds(verdict),
                 wall_seconds=verdict.wall_seconds,
             ),
             durable=True,
         )
 
+    def _gpu_seconds(self, verdict: Verdict) -> float:
+        """Only GPUs are budgeted: time on a cpu costs none."""
+        return 0.0 if self.parts.jobs.target.device == "cpu" else verdict.device_seconds
+
     def _record_loss(self, candidate: CandidateState, kind: Kind, verdict: Verdict) -> None:
         reason = verdict.evidence.message if verdict.evidence is not None else "no answer"
-        self.journal.record(EvaluationLost(candidate=candidate.id, kind=kind, reason=reason, device_seconds=verdict.device_seconds))
+        self.journal.record(EvaluationLost(candidate=candidate.id, kind=kind, reason=reason, device_seconds=self._gpu_seconds(verdict)))
         if self.state.candidates[candidate.id].losses >= MAX_LOSSES:
             raise Unavailable(f"evaluator {self.parts.evaluator.name}: {MAX_LOSSES} evaluations without an answer, the last: {reason}")
 

@@ -14,7 +14,13 @@ from ksearch.devices import gpus
 
 def ksearch(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "ksearch", *arguments], capture_output=True, text=True, cwd=cwd, env={**os.environ, **env}, timeout=60, check=False
+        [sys.executable, "-m", "ksearch", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, **env},
+        timeout=60,
+        check=False,
     )
 
 
@@ -40,7 +46,7 @@ def assert_refused(result: subprocess.CompletedProcess[str], folder: Path, hint:
         (["--definition", "rmsnorm", "--start", "absent.json"], "absent.json"),
         (["--definition", "rmsnorm", "--config", "no-such-preset"], "default"),
         (["--definition", "rmsnorm", "--dataset", "no-such-folder"], "no-such-folder"),
-        (["--definition", "rmsnorm", "--name", "../escape"], "--name"),
+        (["--definition", "rmsnorm", "--name", "../escape"], "can't name a run"),
     ],
 )
 def test_refused_with_one_line(tmp_path: Path, arguments: list[str], hint: str) -> None:
@@ -64,14 +70,19 @@ def test_a_malformed_dataset_is_named(tmp_path: Path) -> None:
     definitions = tmp_path / "data" / "definitions" / "norm"
     definitions.mkdir(parents=True)
     (definitions / "broken.json").write_text('{"name": "broken"')
-    result = ksearch("run", "--definition", "broken", "--dataset", str(tmp_path / "data"), "--runs-dir", str(tmp_path / "runs"), cwd=tmp_path)
+    result = ksearch(
+        "run", "--definition", "broken", "--dataset", str(tmp_path / "data"), "--runs-dir", str(tmp_path / "runs"), cwd=tmp_path
+    )
     assert_refused(result, tmp_path / "runs", "broken.json")
 
 
 def test_a_run_open_elsewhere_is_refused_and_unharmed(tmp_path: Path) -> None:
     arguments = ["run", "--definition", "rmsnorm", "--device", "cpu", "--evaluator", "fake", "--name", "held", "--runs-dir", str(tmp_path)]
     holder = subprocess.Popen(
-        [sys.executable, "-m", "ksearch", *arguments, "--set", "evaluation.fake_delay_s=1"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "ksearch", *arguments, "--set", "evaluation.fake_delay_s=1"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         assert holder.stderr is not None
@@ -88,6 +99,19 @@ def test_a_run_open_elsewhere_is_refused_and_unharmed(tmp_path: Path) -> None:
 
 
 def test_a_budget_that_ends_before_anything_passes_exits_3(tmp_path: Path) -> None:
-    result = ksearch("run", "--definition", "rmsnorm", "--device", "cpu", "--evaluator", "fake", "--max-evaluations", "0", "--runs-dir", str(tmp_path), cwd=tmp_path)
+    result = ksearch(
+        "run",
+        "--definition",
+        "rmsnorm",
+        "--device",
+        "cpu",
+        "--evaluator",
+        "fake",
+        "--max-evaluations",
+        "0",
+        "--runs-dir",
+        str(tmp_path),
+        cwd=tmp_path,
+    )
     assert result.returncode == 3
     assert "before anything passed" in result.stderr + result.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,8 @@ import pytest
 
 from ksearch.store.events import EvaluationSettled, parse_event
 from ksearch.store.journal import read_state
-from ksearch.store.log import EventLog
+from ksearch.store.log import EventLog, StoredEvent
+from ksearch.tree import views
 
 LIMIT = 24
 COMMAND = [sys.executable, "-m", "ksearch"]
@@ -26,13 +28,18 @@ COMMAND = [sys.executable, "-m", "ksearch"]
 def run_arguments(folder: Path, name: str) -> list[str]:
     return [
         *COMMAND, "run", "--definition", "rmsnorm", "--device", "cpu", "--evaluator", "fake", "--seed", "3", "--name", name, "--runs-dir", str(folder),
-        "--max-evaluations", str(LIMIT), "--set", "evaluation.fake_delay_s=0.05", "--json",
+        "--max-evaluations", str(LIMIT), "--set", "evaluation.fake_delay_s=0.25", "--json",
     ]  # fmt: skip
 
 
 def start(arguments: list[str], marker: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env={**os.environ, "KSEARCH_TEST_MARK": marker}
+        arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "KSEARCH_TEST_MARK": marker},
     )
 
 
@@ -54,12 +61,17 @@ def settled(database: Path) -> Counter[tuple[int, str]]:
     return Counter((event.candidate, event.kind) for event in events if isinstance(event, EvaluationSettled))
 
 
+def header_of(database: Path) -> StoredEvent | None:
+    with EventLog.open_reader(database) as log:
+        return next(log.events(), None)
+
+
 def outline(database: Path) -> list[tuple[Any, ...]]:
     """The tree without ticket numbers: what two runs that took the same decisions share."""
     with EventLog.open_reader(database) as log:
         state = read_state(log)
     assert state.tree is not None
-    return [(view.id, view.parent, view.action.key if view.action else "", view.N, view.F, view.best) for view in state.tree.nodes()]
+    return [(view.id, view.parent, view.action.key if view.action else "", view.N, view.F, view.best) for view in views(state.tree)]
 
 
 @pytest.mark.timeout(300)
@@ -72,7 +84,7 @@ def test_a_killed_run_resumes_to_the_same_end(tmp_path: Path, whole_group: bool)
     while True:
         process = start(arguments, marker := f"mark-{whole_group}-{kills}")
         try:
-            process.wait(timeout=rng.uniform(0.4, 1.6))
+            process.wait(timeout=rng.uniform(0.4, 1.3))
         except subprocess.TimeoutExpired:
             (os.killpg if whole_group else os.kill)(process.pid, signal.SIGKILL)
             process.wait()
@@ -84,7 +96,9 @@ def test_a_killed_run_resumes_to_the_same_end(tmp_path: Path, whole_group: bool)
         while alive_with(marker) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert not alive_with(marker), "a process outlived the kill by 2 s"
-        if database.exists():
+        if database.exists() and header_of(database) is None:
+            shutil.rmtree(database.parent)  # killed before the first event: there is no run yet
+        elif database.exists():
             counts = settled(database)
             assert max(counts.values(), default=0) <= 1, "a settled evaluation ran again"
             assert sum(counts.values()) >= seen, "an acknowledged event is lost"
@@ -92,7 +106,7 @@ def test_a_killed_run_resumes_to_the_same_end(tmp_path: Path, whole_group: bool)
             arguments = [*COMMAND, "resume", "killed", "--runs-dir", str(tmp_path), "--json"]
     stdout, stderr = process.communicate()
     assert process.returncode == 0, stderr
-    assert kills >= 3, "the test killed too little to mean anything"
+    assert kills >= 5, "the test killed too little to mean anything"
     ours, theirs = json.loads(stdout), json.loads(straight.stdout)
     assert ours["evaluations"] == theirs["evaluations"] <= LIMIT
     assert ours["incumbent"]["latency_us"] == theirs["incumbent"]["latency_us"]

@@ -52,7 +52,7 @@ def test_an_unknown_preset_lists_those_there_are(tmp_path: Path) -> None:
 def test_a_malformed_config_file_is_named(tmp_path: Path, text: str) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(text)
-    with pytest.raises(BadInput, match="mine.yaml"):
+    with pytest.raises(BadInput, match=r"mine\.yaml"):
         load_overlay(str(file))
 
 

@@ -87,8 +87,7 @@ class Beliefs:
         if not evidence.followed:
             return self
         name = evidence.action.technique
-        revised = _credit(self.belief(name), evidence)
-        return Beliefs(MappingProxyType({**self.by_technique, name: revised}))
+        return Beliefs(MappingProxyType({**self.by_technique, name: revised(self.belief(name), evidence)}))
 
     def learn_all(self, evidence: Iterable[Evidence]) -> Beliefs:
         beliefs = self
@@ -105,7 +104,8 @@ def _prior(name: str, claims: list[tuple[float, float]]) -> Belief:
     return Belief(name, prior_mean=sum(means) / len(means), prior_sd=sum(sds) / len(sds))
 
 
-def _credit(belief: Belief, evidence: Evidence) -> Belief:
+def revised(belief: Belief, evidence: Evidence) -> Belief:
+    """The belief of the evidence's technique after it."""
     if not evidence.passed:
         return replace(belief, failures=belief.failures + 1)
     belief = replace(belief, successes=belief.successes + 1)

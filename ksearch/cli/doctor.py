@@ -7,18 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ksearch.cli.options import Json, RunsDir
+
 if TYPE_CHECKING:
     from ksearch.doctor import Check, Report
 
 COLOURS = {"ok": "green", "warn": "yellow", "missing": "bright_black", "error": "red"}
 
 
+def register(app: typer.Typer) -> None:
+    app.command("doctor", help="Check what this machine offers. Exit code 4 if not even a search on the cpu can run.")(doctor_command)
+
+
 def doctor_command(
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object: checks and summary.")] = False,
+    json: Json = False,
     dataset: Annotated[Path | None, typer.Option(help="A FlashInfer-Trace dataset to check whole.")] = None,
-    runs_dir: Annotated[Path | None, typer.Option(help="Where runs would be stored. [default: $KSEARCH_RUNS, else ./runs]")] = None,
+    runs_dir: RunsDir = None,
 ) -> None:
-    """Check compilers, GPU, isolation, keys and folders. Exit status 4 if not even a search on the CPU can run."""
     from ksearch.doctor import examine
 
     report = examine(dataset, runs_dir)

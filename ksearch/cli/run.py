@@ -16,15 +16,21 @@ def register(app: typer.Typer) -> None:
 
 
 def run_command(
-    definition: Annotated[str, typer.Option("--definition", "-d", help="Name, alias or prefix of a definition, or a Definition JSON file.")],
+    definition: Annotated[
+        str, typer.Option("--definition", "-d", help="Name, alias or prefix of a definition, or a Definition JSON file.")
+    ],
     dataset: Annotated[Path | None, typer.Option(help="A FlashInfer-Trace dataset to take definitions and workloads from.")] = None,
     start: Annotated[Path | None, typer.Option(help="Solution to start from: JSON, folder or single source file.")] = None,
-    baseline: Annotated[Path | None, typer.Option(help="Solution that speed-ups refer to (else the dataset's, else the reference).")] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="Solution that speed-ups refer to (else the dataset's, else the reference).")
+    ] = None,
     workloads: Annotated[str | None, typer.Option(help="all, a regime, UUID,..., or a file of 'uuid [weight]' lines.")] = None,
     objective: Annotated[str | None, typer.Option(help="mean: ratio of mean latencies; geomean: mean of log ratios.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     language: Annotated[list[str] | None, typer.Option(help="Allowed language (repeatable): python, triton, cuda, cpp.")] = None,
-    allow_libraries: Annotated[bool | None, typer.Option("--allow-libraries", help="Let candidates call vendor libraries; labels the result.")] = None,
+    allow_libraries: Annotated[
+        bool | None, typer.Option("--allow-libraries", help="Let candidates call vendor libraries; labels the result.")
+    ] = None,
     planner: Annotated[str | None, typer.Option(help="auto or playbook.")] = None,
     policy: Annotated[str | None, typer.Option(help="puct, greedy, best-of-n or random.")] = None,
     surrogate: Annotated[str | None, typer.Option(help="auto or none.")] = None,
@@ -72,7 +78,9 @@ def _preset(config: str, flags: dict[str, object], load) -> list[dict[str, objec
 
 def resume_command(
     run: RunName,
-    assignments: Annotated[list[str] | None, typer.Option("--set", help="Raise a limit: budget.KEY=value (nothing else may change).")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="Raise a limit: budget.KEY=value (nothing else may change).")
+    ] = None,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:

@@ -123,12 +123,32 @@ class SafetensorsInput(FromTheField):
 InputSpec = Annotated[RandomInput | ScalarInput | SafetensorsInput, Field(discriminator="type")]
 
 
+ValueKind = Literal["normal", "scaled", "offset", "heavy", "rows", "ties", "clustered", "long_memory"]
+PageKind = Literal["shuffled", "shared"]
+
+
+class Recipe(FromTheField):
+    """What a generated input needs beyond axes. An extension of FlashInfer-Trace, whose own classes ignore it.
+
+    `lengths`: exact length of each request (its meaning is the operator's: sequence lengths, cached tokens, valid
+    indices). Empty: drawn from the seed. `values`: the distribution of the values; "scaled" (x 10), "offset" (+ 5),
+    "heavy" (heavy tails) and "rows" (each row at its own scale) catch kernels tuned to plain normals; "ties" repeats
+    values; "clustered" puts the largest together; "long_memory" makes a recurrence remember. `pages`: "shared" gives
+    all requests the same pages.
+    """
+
+    lengths: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    values: ValueKind = "normal"
+    pages: PageKind = "shuffled"
+
+
 class Workload(FromTheField):
     """Concrete axes and how each input is made."""
 
     axes: Mapping[str, Annotated[int, Field(ge=0)]]
     inputs: Mapping[str, InputSpec]
     uuid: Annotated[str, Field(min_length=1)]
+    recipe: Recipe = Recipe()
 
 
 class SourceFile(FromTheField):

@@ -8,9 +8,9 @@ from pathlib import Path
 from ksearch.definitions.schema import Solution
 from ksearch.definitions.solutions import save_folder
 from ksearch.errors import BadInput
-from ksearch.store.export import export_jsonl, import_jsonl
 from ksearch.store.fold import CandidateState, RunState
 from ksearch.store.journal import read_state
+from ksearch.store.jsonl import export_jsonl, import_jsonl
 from ksearch.store.log import EventLog
 from ksearch.store.runs import default_runs_dir, find_run
 
@@ -23,12 +23,12 @@ def export_run(run: str, runs_dir: Path | None, *, form: str, node: int | None, 
         raise BadInput(f"--format {form}: one of {', '.join(FORMATS)}")
     if output is None and form != "solution":
         raise BadInput(f"--format {form}: say where with --output")
-    paths = find_run(run, runs_dir if runs_dir is not None else default_runs_dir())
+    paths = find_run(run, default_runs_dir(runs_dir))
     with EventLog.open_reader(paths.database) as log:
         if form == "jsonl":
             assert output is not None
-            with output.open("w", encoding="utf-8") as file:
-                export_jsonl(log, file, run_id=paths.run_id)
+            with output.open("wb") as file:
+                export_jsonl(log, file)
             return
         solution = _solution(log, read_state(log), node)
     _write(solution, form, output)
@@ -64,6 +64,6 @@ def import_run(file: Path, runs_dir: Path | None) -> str:
     """Bring an exported run in; returns its folder. Raises BadInput for anything but a whole, sound export."""
     if not file.is_file():
         raise BadInput(f"{file}: no such file")
-    with file.open(encoding="utf-8") as stream:
-        paths = import_jsonl(stream, runs_dir if runs_dir is not None else default_runs_dir())
+    with file.open("rb") as stream:
+        paths = import_jsonl(stream, default_runs_dir(runs_dir))
     return str(paths.folder)

@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 from typing import TypedDict
 
+from pydantic import ValidationError
+
 from ksearch.report.summary import us
-from ksearch.store.fold import BrokenLog, RunState
+from ksearch.store.errors import StoreError
+from ksearch.store.fold import RunState
 from ksearch.store.journal import read_state
 from ksearch.store.log import EventLog
-from ksearch.store.runs import RunPaths, default_runs_dir, list_runs
+from ksearch.store.runs import RunEntry, default_runs_dir, list_runs
 
 
 class Row(TypedDict):
@@ -25,8 +28,8 @@ class Row(TypedDict):
 
 
 def print_runs(runs_dir: Path | None, *, as_json: bool) -> None:
-    folder = runs_dir if runs_dir is not None else default_runs_dir()
-    rows = [_row(paths) for paths in list_runs(folder)]
+    folder = default_runs_dir(runs_dir)
+    rows = [_row(entry) for entry in reversed(list_runs(folder))]
     if as_json:
         print(json.dumps({"runs": rows}))  # noqa: T201
         return
@@ -37,28 +40,28 @@ def print_runs(runs_dir: Path | None, *, as_json: bool) -> None:
         print(f"{row['run']:<44} {row['status']:<13} {row['evaluations']:>5} evaluations  {row['device']:<7} {best}")  # noqa: T201
 
 
-def _row(paths: RunPaths) -> Row:
+def _row(entry: RunEntry) -> Row:
     try:
-        with EventLog.open_reader(paths.database) as log:
-            return _of(read_state(log), paths)
-    except (BrokenLog, ValueError, OSError) as error:
+        with EventLog.open_reader(entry.paths.database) as log:
+            return _of(read_state(log), entry)
+    except (StoreError, ValidationError) as error:
         return Row(
-            run=paths.run_id, definition="?", device="?", status=f"unreadable: {error}", evaluations=0,
-            latency_us=None, speedup=None, folder=str(paths.folder),
+            run=entry.paths.name, definition="?", device="?", status=f"unreadable: {error}", evaluations=0,
+            latency_us=None, speedup=None, folder=str(entry.paths.folder),
         )  # fmt: skip
 
 
-def _of(state: RunState, paths: RunPaths) -> Row:
+def _of(state: RunState, entry: RunEntry) -> Row:
     best = state.incumbent
     return Row(
-        run=state.header.run, definition=state.header.definition_name, device=state.header.device, status=status_of(state, paths),
+        run=state.header.run, definition=state.header.definition_name, device=state.header.device, status=status_of(state, entry),
         evaluations=state.evaluations, latency_us=None if best is None else best.latency_us,
-        speedup=None if best is None else best.baseline_us / best.latency_us, folder=str(paths.folder),
+        speedup=None if best is None else best.baseline_us / best.latency_us, folder=str(entry.paths.folder),
     )  # fmt: skip
 
 
-def status_of(state: RunState, paths: RunPaths) -> str:
+def status_of(state: RunState, entry: RunEntry) -> str:
     """The logged ending; without one, whether a process still holds the run."""
     if state.ended is not None:
         return state.ended.status
-    return "running" if paths.is_locked() else "stopped"
+    return "running" if entry.writer is not None else "stopped"

@@ -120,7 +120,11 @@ def _budget(state: RunState) -> dict[str, Resource]:
     ledger = state.ledger
     names = {"evaluations": "evaluations", "gpu_seconds": "gpu_seconds", "usd": "usd", "tokens": "tokens"}
     rows = {
-        name: Resource(limit=_number(getattr(ledger.limits, key)), spent=float(getattr(ledger.spent, key)), reserved=float(getattr(ledger.reserved, key)))
+        name: Resource(
+            limit=_number(getattr(ledger.limits, key)),
+            spent=float(getattr(ledger.spent, key)),
+            reserved=float(getattr(ledger.reserved, key)),
+        )
         for name, key in names.items()
     }
     rows["wall_seconds"] = Resource(limit=state.settings.budget.max_time_s, spent=round(state.wall_seconds, 3), reserved=0.0)
@@ -157,7 +161,9 @@ def print_summary(summary: RunSummary, as_json: bool) -> None:
     else:
         _print_incumbent(summary, summary.incumbent, console)
     cost = summary.cost
-    console.print(f"cost      {summary.evaluations} evaluations, {cost.gpu_seconds:.0f} GPU-seconds, {cost.wall_seconds:.0f} s, {cost.usd:.2f} US dollars")
+    console.print(
+        f"cost      {summary.evaluations} evaluations, {cost.gpu_seconds:.0f} GPU-seconds, {cost.wall_seconds:.0f} s, {cost.usd:.2f} US dollars"
+    )
     console.print(f"tree      ksearch tree {summary.run}")
     if summary.status in ("interrupted", "budget", "error", "no_candidate"):
         more = " --set budget.max_evaluations=N" if summary.status in ("budget", "no_candidate") else ""
@@ -174,7 +180,9 @@ def _print_incumbent(summary: RunSummary, incumbent: Incumbent, console: object)
     for heading in ("regime", "workloads", "baseline", "incumbent", "speed-up"):
         table.add_column(heading, justify="left" if heading == "regime" else "right")
     for row in summary.regimes:
-        table.add_row(row.regime, str(row.workloads), us(row.baseline_us), us(row.incumbent_us), f"{row.baseline_us / row.incumbent_us:.2f}x")
+        table.add_row(
+            row.regime, str(row.workloads), us(row.baseline_us), us(row.incumbent_us), f"{row.baseline_us / row.incumbent_us:.2f}x"
+        )
     count = str(sum(row.workloads for row in summary.regimes))
     table.add_row("all", count, us(summary.baseline_us), us(incumbent.latency_us), f"{incumbent.speedup:.2f}x")
     console.print(table)

@@ -22,6 +22,7 @@ from ksearch.tree.types import (
     Proposed,
     Settled,
     Skipped,
+    Ticket,
     TicketId,
     Write,
     WriteMode,
@@ -35,18 +36,22 @@ def to_event(change: Change, gpu_seconds: float = 0.0) -> TreeEvent:
     match change:
         case ArmOpened(node, parent, action):
             return ArmOpenedEvent(node=node, parent=parent, action=_action_to_json(action))
-        case Issued(Write() as ticket, why):
-            return TicketIssued(
-                ticket=ticket.ticket, node=ticket.node, kind="write", mode=ticket.mode, attempt=ticket.attempt,
-                failed_stage=ticket.failed_stage, count=None, gpu_seconds=gpu_seconds, why=why,
-            )
-        case Issued(Propose() as ticket, why):
-            return TicketIssued(
-                ticket=ticket.ticket, node=ticket.node, kind="propose", mode=None, attempt=None,
-                failed_stage=None, count=ticket.count, gpu_seconds=0.0, why=why,
-            )
+        case Issued(ticket, why):
+            return _issued_to_event(ticket, why, gpu_seconds)
         case Settled(ticket_id, outcome):
             return _settled_to_event(ticket_id, outcome)
+
+
+def _issued_to_event(ticket: Ticket, why: str, gpu_seconds: float) -> TicketIssued:
+    if isinstance(ticket, Propose):
+        return TicketIssued(
+            ticket=ticket.ticket, node=ticket.node, kind="propose", mode=None, attempt=None,
+            failed_stage=None, count=ticket.count, gpu_seconds=0.0, why=why,
+        )  # fmt: skip
+    return TicketIssued(
+        ticket=ticket.ticket, node=ticket.node, kind="write", mode=ticket.mode, attempt=ticket.attempt,
+        failed_stage=ticket.failed_stage, count=None, gpu_seconds=gpu_seconds, why=why,
+    )  # fmt: skip
 
 
 def _settled_to_event(ticket: TicketId, outcome: Outcome) -> TicketSettled:

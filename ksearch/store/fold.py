@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ksearch.budget import Amounts, Ledger, Limits
 from ksearch.settings import BudgetSettings, Settings
 from ksearch.store.changes import TreeEvent, to_change
+from ksearch.store.errors import StoreError
 from ksearch.store.events import (
     ArmOpenedEvent,
     BudgetChanged,
@@ -30,16 +31,16 @@ from ksearch.store.events import (
     TicketSettled,
 )
 from ksearch.translate import evidence
-from ksearch.tree import Tree
-from ksearch.tree.selection import policy_named
+from ksearch.tree import Tree, policy_named
 from ksearch.tree.types import Cancelled, Change, Failed, Issued, Measured, NodeId, Settled, Ticket, TicketId, Write
-from ksearch.worldmodel.beliefs import Beliefs
+from ksearch.worldmodel.beliefs import Beliefs, revised
+from ksearch.worldmodel.types import Belief
 
 ROOT_KEY = "root"
 """Ledger key of the evaluations that establish the root."""
 
 
-class BrokenLog(ValueError):
+class BrokenLog(StoreError):
     """The events contradict each other: the file was edited or written by a faulty program."""
 
 
@@ -68,7 +69,7 @@ class RunState:
     settings: Settings
     ledger: Ledger
     tree: Tree | None = None
-    beliefs: Beliefs = field(default_factory=Beliefs)
+    by_technique: dict[str, Belief] = field(default_factory=dict)
     candidates: dict[CandidateId, CandidateState] = field(default_factory=dict)
     by_ticket: dict[int, CandidateId] = field(default_factory=dict)
     by_digest: dict[str, CandidateId] = field(default_factory=dict)
@@ -105,6 +106,10 @@ class RunState:
         """The fastest candidate of a node that passed."""
         passed = [c for c in self.candidates_of(node) if isinstance(c.settled, Measured)]
         return max(passed, key=_settled_reward, default=None)
+
+    @property
+    def beliefs(self) -> Beliefs:
+        return Beliefs(self.by_technique)
 
     @property
     def incumbent_candidate(self) -> CandidateState | None:
@@ -148,7 +153,7 @@ class RunState:
                 self.incumbent = event
             case BudgetChanged():
                 self.settings = self.settings.model_copy(update={"budget": event.budget})
-                self.ledger.change_limits(_limits(event.budget))
+                self.ledger.limits = _limits(event.budget)
             case RunEnded():
                 self.ended = event
             case Opened():
@@ -182,7 +187,7 @@ class RunState:
         self.open_tickets[ticket.ticket] = ticket
         self.why[ticket.ticket] = change.why
         if isinstance(ticket, Write) and isinstance(event, TicketIssued):
-            self.ledger.reserve(_key(ticket.ticket), Amounts(evaluations=1, gpu_seconds=event.gpu_seconds))
+            self.ledger.hold(_key(ticket.ticket), Amounts.of(evaluations=1, gpu_seconds=event.gpu_seconds))
 
     def _ticket_settled(self, change: Settled) -> None:
         ticket = self.open_tickets.pop(change.ticket)
@@ -192,7 +197,7 @@ class RunState:
         candidate = self.candidate_of(change.ticket)
         judged = candidate is not None and "evaluate" in candidate.verdicts
         seconds = candidate.device_seconds if candidate is not None else 0.0
-        self.ledger.settle(_key(change.ticket), Amounts(evaluations=int(judged), gpu_seconds=seconds))
+        self.ledger.settle(_key(change.ticket), Amounts.of(evaluations=int(judged), gpu_seconds=seconds))
         if isinstance(change.outcome, Measured | Failed):
             if candidate is not None:
                 candidate.settled = change.outcome
@@ -204,7 +209,9 @@ class RunState:
         reward = outcome.reward if isinstance(outcome, Measured) else None
         stage = outcome.stage if isinstance(outcome, Failed) else None
         parent = self.tree.parent(ticket.node)
-        self.beliefs = self.beliefs.learn(evidence(ticket.node, ticket.plan[-1], reward, self.tree.own_best(parent), stage))
+        taught = evidence(ticket.node, ticket.plan[-1], reward, self.tree.own_best(parent), stage)
+        if taught.followed:
+            self.by_technique[taught.action.technique] = revised(self.beliefs.belief(taught.action.technique), taught)
 
     def _written(self, event: CandidateWritten) -> None:
         if event.candidate in self.candidates:
@@ -218,8 +225,8 @@ class RunState:
     def _started(self, event: EvaluationStarted, time: float) -> None:
         candidate = self.candidates[event.candidate]
         candidate.running, candidate.started_at = event.kind, time
-        if candidate.written.ticket is None:
-            self.ledger.reserve(_root_key(candidate), Amounts(evaluations=1, gpu_seconds=event.gpu_seconds))
+        if candidate.written.ticket is None and _root_key(candidate) not in self.ledger.reservations:
+            self.ledger.hold(_root_key(candidate), Amounts.of(evaluations=1, gpu_seconds=event.gpu_seconds))
 
     def _answered(self, event: EvaluationSettled) -> None:
         candidate = self.candidates[event.candidate]
@@ -227,7 +234,7 @@ class RunState:
         candidate.device_seconds += event.device_seconds
         candidate.verdicts[event.kind] = event
         if candidate.written.ticket is None:
-            self.ledger.settle(_root_key(candidate), Amounts(evaluations=1, gpu_seconds=candidate.device_seconds))
+            self.ledger.settle(_root_key(candidate), Amounts.of(evaluations=1, gpu_seconds=candidate.device_seconds))
 
     def _root(self, event: RootSettled) -> None:
         self.root = event
@@ -250,7 +257,7 @@ def _settled_reward(candidate: CandidateState) -> float:
 
 
 def _limits(budget: BudgetSettings) -> Limits:
-    return Limits(
+    return Limits.of(
         evaluations=budget.max_evaluations,
         gpu_seconds=budget.max_gpu_seconds,
         usd=budget.max_usd,

@@ -42,7 +42,7 @@ class Journal:
     @classmethod
     def create(cls, log: EventLog, header: RunCreated, settings: Settings) -> Journal:
         now = time.time()
-        log.append([_row(header)], durable=True)
+        log.append([_row(header, now)], durable=True)
         state = RunState.begin(header, settings)
         state.last_time = now
         return cls(log, state)
@@ -54,7 +54,7 @@ class Journal:
     def record(self, *events: Event, durable: bool = False, tree_done: bool = False) -> None:
         """Append in one transaction, then fold, then tell the observers."""
         now = time.time()
-        self.log.append([_row(event) for event in events], durable=durable, time=now)
+        self.log.append([_row(event, now) for event in events], durable=durable)
         for event in events:
             self.state.apply(event, now, tree_done=tree_done)
         for event in events:
@@ -73,5 +73,5 @@ class Journal:
         return self.put_blob(verdict.model_dump_json())
 
 
-def _row(event: Event) -> EventRow:
-    return EventRow(event.type, event.model_dump_json())
+def _row(event: Event, now: float) -> EventRow:
+    return EventRow(event.type, event.model_dump_json(), now)

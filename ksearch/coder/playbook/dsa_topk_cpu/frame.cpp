@@ -20,9 +20,6 @@
 //% head_threads
 #include <thread>
 //% types
-// Sixteen float lanes. The compiler lowers them to what the machine has, so this needs no particular instruction set.
-typedef float Lanes __attribute__((vector_size(64)));
-
 struct Row {
   const uint8_t* query;    // [HEADS][DIM] fp8
   const float* weights;    // [HEADS]

@@ -50,8 +50,6 @@ def _head(config: Config, sizes: Mapping[str, int]) -> tuple[str, ...]:
     numbers = dict(sizes) | {"BLOCK": int(config["block"])}
     if config["score"] in ("heads", "bf16"):
         numbers["TILE"] = int(config["tile"])
-    if config["score"] != "simd":
-        numbers["GROUPS"] = sizes["HEADS"] // 16
     if config["select"] == "linear":
         numbers["BINS"] = int(config["bins"])
     if config["prefetch"] != 0:
@@ -65,6 +63,7 @@ def _head(config: Config, sizes: Mapping[str, int]) -> tuple[str, ...]:
         frame["head_threads"] if config["threads"] != 1 else "",
         "namespace {\n",
         constants(**numbers) + "constexpr int PAGE_BYTES = PAGE * (DIM + 4);\n",
+        "" if config["score"] == "simd" else sections("ksearch.coder.playbook", "vectors.cpp")["width"],
         frame["types"], frame[f"scratch_{config['scratch']}"],
     )
 

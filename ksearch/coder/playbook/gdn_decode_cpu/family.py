@@ -61,14 +61,14 @@ def _python(config: Config) -> str:
 
 
 def _cpp(config: Config, axes: dict[str, int]) -> str:
-    part, half = sections(PACKAGE, "kernel.cpp"), sections("ksearch.coder.playbook", "bf16.cpp")
+    part, half = sections(PACKAGE, "kernel.cpp"), sections("ksearch.coder.playbook", "vectors.cpp")
     lanes, streamed = config["vector"] == "lanes", config["writes"] == "streamed"
     numbers = {"HEADS": axes["num_v_heads"], "KEY_HEADS": axes["num_q_heads"], "DIM": axes["head_size"]}
     numbers |= {"ROWS": int(config["rows"])} if lanes else {}
     numbers |= {"AHEAD": int(config["ahead"])} if config["ahead"] else {}
     return join(
         part["head"], part["head_intrinsics"] if streamed else "", "namespace {\n", constants(**numbers),
-        half["scalar"], half["lanes"] if lanes else part[f"dot_{config['vector']}"], part["head_state"],
+        half["scalar"], half["width"] + half["lanes"] if lanes else part[f"dot_{config['vector']}"], part["head_state"],
         part["fetch_ahead" if config["ahead"] else "fetch_none"] if config["sweeps"] == "row" else "",
         part[f"write_{config['writes']}"] if lanes else "", part[_step(config)], "}  // namespace\n",
         part["run"].rstrip("\n") + "\n" + (part["run_fence"] if streamed else "") + part["run_tail"],

@@ -82,21 +82,21 @@ void step(const Head& head) {
 // ROWS rows at a time in vector registers, each read once and written once.
 void step(const Head& head) {
   for (int r0 = 0; r0 < DIM; r0 += ROWS) {
-    Lanes rows[ROWS][DIM / 16];
+    Lanes rows[ROWS][DIM / WIDTH];
     for (int r = 0; r < ROWS; ++r) {
       const float* old = head.state + (r0 + r) * DIM;
       fetch(old);
       Lanes sum = {};
-      for (int g = 0; g < DIM / 16; ++g) {
-        rows[r][g] = head.decay * load(old + 16 * g);
-        sum += rows[r][g] * load(head.k + 16 * g);
+      for (int g = 0; g < DIM / WIDTH; ++g) {
+        rows[r][g] = head.decay * load(old + WIDTH * g);
+        sum += rows[r][g] * load(head.k + WIDTH * g);
       }
       const float delta = head.beta * (head.v[r0 + r] - across(sum));
       Lanes out = {};
-      for (int g = 0; g < DIM / 16; ++g) {
-        rows[r][g] += delta * load(head.k + 16 * g);
-        out += rows[r][g] * load(head.q + 16 * g);
-        write(head.new_state + (r0 + r) * DIM + 16 * g, rows[r][g]);
+      for (int g = 0; g < DIM / WIDTH; ++g) {
+        rows[r][g] += delta * load(head.k + WIDTH * g);
+        out += rows[r][g] * load(head.q + WIDTH * g);
+        write(head.new_state + (r0 + r) * DIM + WIDTH * g, rows[r][g]);
       }
       head.out[r0 + r] = narrow(head.scale * across(out));
     }
@@ -106,16 +106,16 @@ void step(const Head& head) {
 // ROWS rows at a time. S' q = g S q + delta (k . q): both products come from the old rows, before the update.
 void step(const Head& head) {
   Lanes kq_lanes = {};
-  for (int g = 0; g < DIM / 16; ++g) kq_lanes += load(head.k + 16 * g) * load(head.q + 16 * g);
+  for (int g = 0; g < DIM / WIDTH; ++g) kq_lanes += load(head.k + WIDTH * g) * load(head.q + WIDTH * g);
   const float kq = across(kq_lanes);
   for (int r0 = 0; r0 < DIM; r0 += ROWS) {
     Lanes with_k[ROWS] = {}, with_q[ROWS] = {};
     for (int r = 0; r < ROWS; ++r) fetch(head.state + (r0 + r) * DIM);
-    for (int g = 0; g < DIM / 16; ++g)
+    for (int g = 0; g < DIM / WIDTH; ++g)
       for (int r = 0; r < ROWS; ++r) {
-        const Lanes old = load(head.state + (r0 + r) * DIM + 16 * g);
-        with_k[r] += old * load(head.k + 16 * g);
-        with_q[r] += old * load(head.q + 16 * g);
+        const Lanes old = load(head.state + (r0 + r) * DIM + WIDTH * g);
+        with_k[r] += old * load(head.k + WIDTH * g);
+        with_q[r] += old * load(head.q + WIDTH * g);
       }
     float delta[ROWS];
     for (int r = 0; r < ROWS; ++r) {
@@ -123,9 +123,9 @@ void step(const Head& head) {
       head.out[r0 + r] = narrow(head.scale * (head.decay * across(with_q[r]) + delta[r] * kq));
     }
     for (int r = 0; r < ROWS; ++r)
-      for (int g = 0; g < DIM / 16; ++g) {
-        const Lanes old = load(head.state + (r0 + r) * DIM + 16 * g);
-        write(head.new_state + (r0 + r) * DIM + 16 * g, head.decay * old + delta[r] * load(head.k + 16 * g));
+      for (int g = 0; g < DIM / WIDTH; ++g) {
+        const Lanes old = load(head.state + (r0 + r) * DIM + WIDTH * g);
+        write(head.new_state + (r0 + r) * DIM + WIDTH * g, head.decay * old + delta[r] * load(head.k + WIDTH * g));
       }
   }
 }

@@ -70,14 +70,14 @@ def _python(config: Config, epsilon: float) -> str:
 
 
 def _cpp(config: Config, epsilon: float, hidden: int) -> str:
-    part, half = sections(PACKAGE, "kernel.cpp"), sections("ksearch.coder.playbook", "bf16.cpp")
+    part, half = sections(PACKAGE, "kernel.cpp"), sections("ksearch.coder.playbook", "vectors.cpp")
     vector, lanes, streamed = config["vector"], config["vector"] == "lanes", config["writes"] == "streamed"
     numbers = constants(HIDDEN=hidden, **({"SUMS": int(config["sums"])} if lanes else {}))
     run = ("run_head", *(["run_prefetch"] if config["prefetch"] else []), "run_row", *(["run_fence"] if streamed else []), "run_tail")
     return join(
         part["head"], part["head_intrinsics"] if streamed or config["narrow"] == "instruction" else "",
         "namespace {\n", numbers + f"constexpr float EPS = {epsilon!r}f;\n",
-        half["scalar"], half["lanes"] if lanes else "", half[f"narrow_{config['narrow']}"] if lanes else "",
+        half["scalar"], half["width"] + half["lanes"] if lanes else "", half[f"narrow_{config['narrow']}"] if lanes else "",
         part["value"], part[f"row_{config['row']}"], part[f"weights_{config['weights']}"],
         part[f"sum_{vector}"], part[f"write_{config['writes']}"] if lanes else "", part[f"scale_{vector}"],
         part["prefetch"] if config["prefetch"] else "",

@@ -53,9 +53,9 @@ inline float sum_of_squares(const Element* row) {
 // SUMS independent vectors of sums, so that additions don't wait for each other.
 inline float sum_of_squares(const Element* row) {
   Lanes sums[SUMS] = {};
-  for (int i = 0; i < HIDDEN; i += 16 * SUMS)
+  for (int i = 0; i < HIDDEN; i += WIDTH * SUMS)
     for (int s = 0; s < SUMS; ++s) {
-      const Lanes lanes = load(row + i + 16 * s);
+      const Lanes lanes = load(row + i + WIDTH * s);
       sums[s] += lanes * lanes;
     }
   for (int s = 1; s < SUMS; ++s) sums[0] += sums[s];
@@ -72,16 +72,16 @@ inline void write_row(const Element* row, const Weight* weights, float inverse, 
 }
 //% scale_lanes
 inline void write_row(const Element* row, const Weight* weights, float inverse, uint16_t* out) {
-  for (int i = 0; i < HIDDEN; i += 32) {
+  for (int i = 0; i < HIDDEN; i += 2 * WIDTH) {
     const Halves low = narrow(load(row + i) * inverse * load(weights + i));
-    const Halves high = narrow(load(row + i + 16) * inverse * load(weights + i + 16));
+    const Halves high = narrow(load(row + i + WIDTH) * inverse * load(weights + i + WIDTH));
     write(out + i, low, high);
   }
 }
 //% write_cached
 inline void write(uint16_t* out, Halves low, Halves high) {
-  std::memcpy(out, &low, 32);
-  std::memcpy(out + 16, &high, 32);
+  std::memcpy(out, &low, sizeof(low));
+  std::memcpy(out + WIDTH, &high, sizeof(high));
 }
 //% write_streamed
 // Past the caches: the output is not read here, and a line written whole need not be fetched first.
@@ -94,8 +94,8 @@ inline void write(uint16_t* out, Halves low, Halves high) {
     return;
   }
 #endif
-  std::memcpy(out, &low, 32);
-  std::memcpy(out + 16, &high, 32);
+  std::memcpy(out, &low, sizeof(low));
+  std::memcpy(out + WIDTH, &high, sizeof(high));
 }
 //% prefetch
 inline void prefetch(const uint16_t* row) {

@@ -65,7 +65,7 @@ _CPP = (
     ),
     Technique(
         id="vectorise", target="loops", parameter="lanes", sets={"vector": "lanes"}, needs={**CPP, "vector": ("plain", "simd")},
-        intent="explicit vectors of sixteen lanes",
+        intent="explicit vectors as wide as the machine's",
         rationale="Conversions widen and narrow whole vectors whatever the compiler recognises.",
         gain_mean=0.9, gain_sd=0.5, p_success=0.9, difficulty=2,
     ),

@@ -1,3 +1,13 @@
+//% width
+// Floats in one vector register: wider vectors than the machine has would be taken apart badly.
+#if defined(__AVX512F__)
+constexpr int WIDTH = 16;
+#elif defined(__AVX__)
+constexpr int WIDTH = 8;
+#else
+constexpr int WIDTH = 4;
+#endif
+typedef float Lanes __attribute__((vector_size(WIDTH * 4)));
 //% scalar
 // bfloat16 is the upper half of a float32.
 inline float widen(uint16_t half) {
@@ -14,26 +24,24 @@ inline uint16_t narrow(float value) {
   return static_cast<uint16_t>(value == value ? rounded : 0x7fc0);
 }
 //% lanes
-// Sixteen lanes at a time. The compiler lowers them to what the machine has.
-typedef float Lanes __attribute__((vector_size(64)));
-typedef uint32_t Words __attribute__((vector_size(64)));
-typedef uint16_t Halves __attribute__((vector_size(32)));
+typedef uint32_t Words __attribute__((vector_size(WIDTH * 4)));
+typedef uint16_t Halves __attribute__((vector_size(WIDTH * 2)));
 
 inline Lanes load(const float* from) {
   Lanes lanes;
-  std::memcpy(&lanes, from, 64);
+  std::memcpy(&lanes, from, sizeof(lanes));
   return lanes;
 }
 inline Lanes load(const uint16_t* from) {
   Halves halves;
-  std::memcpy(&halves, from, 32);
+  std::memcpy(&halves, from, sizeof(halves));
   return reinterpret_cast<Lanes>(__builtin_convertvector(halves, Words) << 16);
 }
-inline void store(float* to, Lanes lanes) { std::memcpy(to, &lanes, 64); }
+inline void store(float* to, Lanes lanes) { std::memcpy(to, &lanes, sizeof(lanes)); }
 inline float across(Lanes lanes) {
   float total = 0.0f;
 #pragma omp simd reduction(+ : total)
-  for (int i = 0; i < 16; ++i) total += lanes[i];
+  for (int i = 0; i < WIDTH; ++i) total += lanes[i];
   return total;
 }
 //% narrow_bits
@@ -49,7 +57,7 @@ inline Halves narrow(Lanes lanes) {
   return reinterpret_cast<Halves>(_mm512_cvtneps_pbh(reinterpret_cast<__m512>(lanes)));
 #else
   Halves halves;
-  for (int i = 0; i < 16; ++i) halves[i] = narrow(lanes[i]);
+  for (int i = 0; i < WIDTH; ++i) halves[i] = narrow(lanes[i]);
   return halves;
 #endif
 }

@@ -1,0 +1,177 @@
+"""The loop, end to end in one process: it ends, keeps its limits, folds to what it held, and survives bad luck."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+
+from ksearch.errors import Unavailable
+from ksearch.evaluators.fake import FakeEvaluator, fake_verdict
+from ksearch.judge.verdict import Evidence, Job, Status, Verdict
+from ksearch.settings import BudgetSettings
+from ksearch.store.events import EvaluationSettled, EvaluationStarted, Event, IncumbentChanged, parse_event
+from ksearch.store.fold import RunState
+from ksearch.store.journal import read_state
+from ksearch.tree import views
+from tests.search.conftest import Bench, ToyCoder
+
+
+def events_of(bench: Bench) -> list[Event]:
+    assert bench.journal is not None
+    return [parse_event(stored.payload) for stored in bench.journal.log.events()]
+
+
+def picture(state: RunState) -> dict[str, Any]:
+    """Everything of a state that the log must bring back."""
+    assert state.tree is not None
+    return {
+        "tree": list(views(state.tree)), "open": state.open_tickets, "ledger": state.ledger, "beliefs": state.beliefs,
+        "incumbent": state.incumbent, "candidates": state.candidates, "wall": state.wall_seconds,
+    }  # fmt: skip
+
+
+def state_of(bench: Bench) -> RunState:
+    assert bench.journal is not None
+    return bench.journal.state
+
+
+def test_a_search_ends_by_its_budget_with_an_incumbent(bench: Bench) -> None:
+    ending = bench.search()
+    state = state_of(bench)
+    assert (ending.status, state.evaluations) == ("budget", 20)
+    assert state.incumbent is not None
+    passed = [c.verdicts["evaluate"].latency_us for c in state.candidates.values() if "evaluate" in c.verdicts]
+    best = min(latency for latency in passed if latency is not None)
+    assert state.incumbent.latency_us == pytest.approx(best), "the incumbent is the fastest kernel that passed"
+
+
+def test_a_small_space_is_searched_to_its_end(bench: Bench) -> None:
+    bench.settings = bench.settings.model_copy(update={"budget": BudgetSettings(max_evaluations=10_000)})
+    assert bench.search().status == "done"
+    state = state_of(bench)
+    assert not state.open_tickets
+    digests = Counter(c.written.digest for c in state.candidates.values() if "evaluate" in c.verdicts)
+    assert max(digests.values()) == 1, "identical code was measured twice"
+
+
+@pytest.mark.parametrize("parallel", [1, 4])
+def test_the_log_folds_to_what_the_live_process_held(bench: Bench, parallel: int) -> None:
+    bench.parallel = parallel
+    bench.search()
+    assert bench.journal is not None
+    assert picture(read_state(bench.journal.log)) == picture(bench.journal.state)
+
+
+def test_the_ledger_is_empty_of_promises_at_the_end(bench: Bench) -> None:
+    bench.parallel = 4
+    bench.search()
+    ledger = state_of(bench).ledger
+    assert (ledger.reserved.evaluations, ledger.spent.evaluations) == (0, 20)
+
+
+def test_a_technique_that_changes_nothing_costs_no_evaluation(bench: Bench) -> None:
+    bench.coder = ToyCoder(same=frozenset("cd"))
+    bench.search()
+    for candidate in state_of(bench).candidates.values():
+        twin = state_of(bench).twin_of(candidate)
+        assert candidate.id == twin.id or not candidate.verdicts
+
+
+def test_promotions_come_one_at_a_time_and_only_they_change_the_incumbent(bench: Bench) -> None:
+    bench.parallel = 6
+    bench.search()
+    running = 0
+    promoted: set[int] = set()
+    for event in events_of(bench):
+        if isinstance(event, EvaluationStarted) and event.kind == "promote":
+            running += 1
+        elif isinstance(event, EvaluationSettled) and event.kind == "promote":
+            running -= 1
+            promoted.add(event.candidate)
+        elif isinstance(event, IncumbentChanged):
+            assert event.candidate in promoted
+        assert running <= 1
+
+
+def test_stopping_is_clean_and_resuming_repeats_nothing(bench: Bench) -> None:
+    straight = Bench(bench.folder.parent / "straight", bench.settings)
+    straight.search()
+    bench.evaluator = lambda: StopAfter(bench.stop, 7)
+    assert bench.search().status == "interrupted"
+    bench.stop.clear()
+    bench.evaluator = lambda: FakeEvaluator(seed=5)
+    bench.reopen()
+    assert bench.search().status == "budget"
+    settled = Counter((e.candidate, e.kind) for e in events_of(bench) if isinstance(e, EvaluationSettled))
+    assert max(settled.values()) == 1
+    ours, theirs = state_of(bench), state_of(straight)
+    assert ours.tree is not None
+    assert theirs.tree is not None
+    assert list(views(ours.tree)) == list(views(theirs.tree))
+    assert ours.incumbent == theirs.incumbent
+
+
+class StopAfter(FakeEvaluator):
+    """Pulls the plug in the middle of an evaluation that never answers."""
+
+    def __init__(self, stop: threading.Event, answers: int) -> None:
+        super().__init__(seed=5)
+        self.stop, self.answers = stop, answers
+
+    def submit(self, job: Job) -> Future[Verdict]:
+        if self.answers == 0:
+            self.stop.set()
+            return Future()
+        self.answers -= 1
+        return super().submit(job)
+
+
+class Flaky(FakeEvaluator):
+    """Loses each job `losses` times before it answers."""
+
+    def __init__(self, losses: int) -> None:
+        super().__init__(seed=5)
+        self.losses, self.seen = losses, Counter[str]()
+
+    def submit(self, job: Job) -> Future[Verdict]:
+        self.seen[job.job] += 1
+        lost = Verdict(job=job.job, solution="", status=Status.INFRASTRUCTURE, evidence=Evidence(message="worker lost"))
+        future: Future[Verdict] = Future()
+        future.set_result(lost if self.seen[job.job] <= self.losses else fake_verdict(job, 5))
+        return future
+
+
+def test_a_lost_worker_is_tried_again_and_never_a_kernels_failure(bench: Bench) -> None:
+    straight = Bench(bench.folder.parent / "straight", bench.settings)
+    straight.search()
+    bench.evaluator = lambda: Flaky(1)
+    assert bench.search().status == "budget"
+    ours, theirs = state_of(bench), state_of(straight)
+    assert ours.evaluations == theirs.evaluations
+    assert ours.incumbent == theirs.incumbent
+
+
+def test_an_evaluator_that_never_answers_ends_the_run_and_keeps_it(bench: Bench) -> None:
+    bench.evaluator = lambda: Flaky(99)
+    with pytest.raises(Unavailable, match="worker lost"):
+        bench.search()
+    bench.evaluator = lambda: FakeEvaluator(seed=5)
+    bench.reopen()
+    assert bench.search().status == "budget"
+
+
+def test_a_budget_of_nothing_ends_before_anything_runs(bench: Bench) -> None:
+    bench.settings = bench.settings.model_copy(update={"budget": BudgetSettings(max_evaluations=0)})
+    assert bench.search().status == "no_candidate"
+    assert not any(isinstance(event, EvaluationStarted) for event in events_of(bench))
+
+
+def test_a_time_limit_ends_a_search_that_waits(bench: Bench) -> None:
+    bench.settings = bench.settings.model_copy(update={"budget": BudgetSettings(max_time_s=0.5)})
+    bench.evaluator = lambda: StopAfter(threading.Event(), 3)
+    ending = bench.search()
+    assert (ending.status, ending.reason) == ("budget", "time limit of 0.5 s reached")
