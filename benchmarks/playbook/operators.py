@@ -1,18 +1,20 @@
 """Operators the checks of GPU templates run on: definitions, inputs of a case, and what makes an output right.
 
-Needs torch alone. Inputs follow the operators' own rules: packed caches come from quantised normals, keys of the delta
-rule have unit length, pages of one request are distinct.
+Arguments and faults need torch alone, so that a machine without the package can check and time. Inputs follow the
+operators' own rules: packed caches come from quantised normals, keys of the delta rule have unit length, pages of one
+request are distinct.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ksearch.definitions.schema import Definition
+if TYPE_CHECKING:
+    from ksearch.definitions.schema import Definition
 
 TO_NEAREST = 2**-8
 """Largest relative error of a float32 rounded to bfloat16."""
@@ -29,7 +31,7 @@ class Operator:
     """`arguments` makes a call's inputs and outputs (outputs last, filled with rubbish); `fault` says what is wrong, given
     the relative error of a rounding to bfloat16 (2**-8 to nearest)."""
 
-    definition: Definition
+    definition: Callable[[], Definition]
     arguments: Callable[[Case, torch.device, int], list[Any]]
     fault: Callable[[list[Any], float], str | None]
     small: tuple[Case, ...]
@@ -37,6 +39,8 @@ class Operator:
 
 
 def _definition(name: str, op_type: str, axes: dict[str, int | None], inputs: dict[str, Any], outputs: dict[str, Any]) -> Definition:
+    from ksearch.definitions.schema import Definition
+
     reference = f"def run(*inputs):\n    eps = {EPSILON}\n    raise NotImplementedError('{name} is checked by its own code')\n"
     return Definition.model_validate({
         "name": name, "op_type": op_type, "reference": reference,
@@ -60,23 +64,23 @@ def _topk_definition() -> Definition:
 
 
 def _topk_arguments(case: Case, device: torch.device, seed: int) -> list[Any]:
-    """`lengths`, `pages` (the table's width) and `cache` (pages in the cache); `tied` makes all keys of a page equal."""
-    draw = torch.Generator().manual_seed(seed)
+    """`lengths`, `pages` (the table's width) and `cache` (pages in the cache); `tied` draws every key from only three."""
+    draw = torch.Generator(device).manual_seed(seed)
     lengths, width, total = list(case["lengths"]), int(case["pages"]), int(case["cache"])
-    keys = torch.randn((total, PAGE, DIM), generator=draw).bfloat16().float()
+    keys = torch.randn((total, PAGE, DIM), generator=draw, device=device).bfloat16().float()
     if case.get("tied"):
-        keys = keys[:, :1].expand(-1, PAGE, -1)
+        keys = keys[0, :3][torch.randint(0, 3, (total, PAGE), generator=draw, device=device)]
     scales = keys.abs().amax(dim=-1).clamp_min(1e-4) / 448
     quantised = (keys / scales[..., None]).to(torch.float8_e4m3fn)
-    packed = torch.empty((total, PAGE * (DIM + 4)), dtype=torch.int8)
+    packed = torch.empty((total, PAGE * (DIM + 4)), dtype=torch.int8, device=device)
     packed[:, : PAGE * DIM] = quantised.reshape(total, -1).view(torch.int8)
     packed[:, PAGE * DIM:] = scales.contiguous().view(torch.int8)
-    q = torch.randn((len(lengths), HEADS, DIM), generator=draw).to(torch.float8_e4m3fn)
-    weights = torch.randn((len(lengths), HEADS), generator=draw)
-    table = torch.stack([torch.randperm(total, generator=draw)[:width] for _ in lengths]).to(torch.int32)
-    rubbish = torch.randint(-5, 5, (len(lengths), TOPK), generator=draw, dtype=torch.int32)
-    tensors = (q, packed.reshape(total, PAGE, 1, DIM + 4), weights, torch.tensor(lengths, dtype=torch.int32), table, rubbish)
-    return [tensor.to(device) for tensor in tensors]
+    q = torch.randn((len(lengths), HEADS, DIM), generator=draw, device=device).to(torch.float8_e4m3fn)
+    weights = torch.randn((len(lengths), HEADS), generator=draw, device=device)
+    table = torch.stack([torch.randperm(total, generator=draw, device=device)[:width] for _ in lengths]).to(torch.int32)
+    rubbish = torch.randint(-5, 5, (len(lengths), TOPK), generator=draw, dtype=torch.int32, device=device)
+    seq_lens = torch.tensor(lengths, dtype=torch.int32, device=device)
+    return [q, packed.reshape(total, PAGE, 1, DIM + 4), weights, seq_lens, table, rubbish]
 
 
 def _topk_fault(arguments: list[Any], rounding: float) -> str | None:
@@ -120,12 +124,12 @@ def _rmsnorm_definition() -> Definition:
 
 
 def _rmsnorm_arguments(case: Case, device: torch.device, seed: int) -> list[Any]:
-    """`rows`."""
-    draw = torch.Generator().manual_seed(seed)
-    spread = torch.rand((int(case["rows"]), 1), generator=draw) * 10 + 0.01
-    hidden = (torch.randn((int(case["rows"]), HIDDEN), generator=draw) * spread).bfloat16()
-    weight = torch.randn((HIDDEN,), generator=draw).bfloat16()
-    return [hidden.to(device), weight.to(device), torch.full_like(hidden, 7.25).to(device)]
+    """`rows`, and `hidden` where it isn't the definition's."""
+    draw, rows, width = torch.Generator(device).manual_seed(seed), int(case["rows"]), int(case.get("hidden", HIDDEN))
+    spread = torch.rand((rows, 1), generator=draw, device=device) * 10 + 0.01
+    hidden = (torch.randn((rows, width), generator=draw, device=device) * spread).bfloat16()
+    weight = torch.randn((width,), generator=draw, device=device).bfloat16()
+    return [hidden, weight, torch.full_like(hidden, 7.25)]
 
 
 def _rmsnorm_fault(arguments: list[Any], rounding: float) -> str | None:
@@ -150,14 +154,16 @@ def _gdn_definition() -> Definition:
 
 def _gdn_arguments(case: Case, device: torch.device, seed: int) -> list[Any]:
     """`requests`."""
-    draw, n = torch.Generator().manual_seed(seed), int(case["requests"])
-    q, k = (torch.nn.functional.normalize(torch.randn((n, 1, 4, 128), generator=draw), dim=-1).bfloat16() for _ in range(2))
-    v = torch.randn((n, 1, 8, 128), generator=draw).bfloat16()
-    state = torch.randn((n, 8, 128, 128), generator=draw)
-    a, b = (torch.randn((n, 1, 8), generator=draw).bfloat16() for _ in range(2))
-    A_log, dt_bias = torch.rand((8,), generator=draw), torch.randn((8,), generator=draw)
-    tensors = [tensor.to(device) for tensor in (q, k, v, state, A_log, a, dt_bias, b)]
-    return [*tensors, 128**-0.5, torch.full_like(tensors[2], 7.25), torch.full_like(tensors[3], 7.25)]
+    draw, n = torch.Generator(device).manual_seed(seed), int(case["requests"])
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=draw, device=device)
+
+    q, k = (torch.nn.functional.normalize(normal(n, 1, 4, 128), dim=-1).bfloat16() for _ in range(2))
+    v, state = normal(n, 1, 8, 128).bfloat16(), normal(n, 8, 128, 128)
+    a, b = normal(n, 1, 8).bfloat16(), normal(n, 1, 8).bfloat16()
+    A_log, dt_bias = torch.rand((8,), generator=draw, device=device), normal(8)
+    return [q, k, v, state, A_log, a, dt_bias, b, 128**-0.5, torch.full_like(v, 7.25), torch.full_like(state, 7.25)]
 
 
 def _gdn_fault(arguments: list[Any], rounding: float) -> str | None:
@@ -188,7 +194,7 @@ def _topk_case(lengths: list[int], pages: int, cache: int, **more: Any) -> Case:
 
 OPERATORS: Mapping[str, Operator] = {
     "dsa_topk": Operator(
-        _topk_definition(), _topk_arguments, _topk_fault,
+        _topk_definition, _topk_arguments, _topk_fault,
         small=(
             _topk_case([5, 64, 0], 2, 4), _topk_case([2048, 1], 32, 40), _topk_case([2049, 0, 2240], 35, 40),
             _topk_case([2100, 2047], 33, 36, tied=True),
@@ -200,11 +206,11 @@ OPERATORS: Mapping[str, Operator] = {
         ),
     ),
     "rmsnorm": Operator(
-        _rmsnorm_definition(), _rmsnorm_arguments, _rmsnorm_fault, small=({"rows": 1}, {"rows": 5}),
+        _rmsnorm_definition, _rmsnorm_arguments, _rmsnorm_fault, small=({"rows": 1}, {"rows": 5}),
         timed=tuple({"rows": rows} for rows in (1, 7, 64, 1024, 14107)),
     ),
     "gdn_decode": Operator(
-        _gdn_definition(), _gdn_arguments, _gdn_fault, small=({"requests": 1}, {"requests": 3}),
+        _gdn_definition, _gdn_arguments, _gdn_fault, small=({"requests": 1}, {"requests": 3}),
         timed=tuple({"requests": requests} for requests in (1, 3, 8, 16, 64)),
     ),
 }

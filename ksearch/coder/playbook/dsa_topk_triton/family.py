@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ksearch.coder.playbook.dsa_topk_triton.rendering import source
-from ksearch.coder.playbook.dsa_topk_triton.techniques import DEFAULTS, techniques
+from ksearch.coder.playbook.dsa_topk_triton.techniques import DEFAULTS, LARGE_TILE_DOTS, techniques
 from ksearch.coder.playbook.mechanism import Rendering, plainer
 from ksearch.coder.types import Target
 from ksearch.definitions.schema import Definition
@@ -15,6 +15,9 @@ TENSORS = {
     "q_index_fp8": "float8_e4m3fn", "k_index_cache_fp8": "int8", "weights": "float32", "seq_lens": "int32",
     "block_table": "int32", "topk_indices": "int32",
 }
+
+FP8_ARCHITECTURES = ("sm_89", "sm_90", "sm_100", "sm_103", "sm_120")
+"""Where Triton has the e4m3 type: older ones can't convert the cache's bytes."""
 
 RETREATS = ("score_stages", "tiles", "tile", "dot", "select_warps", "score_warps", "stop", "ranks", "mapping", "row", "search")
 """Entries a repair may set back to their plainest value, the likeliest culprit first."""
@@ -36,6 +39,7 @@ class DsaTopkTriton:
         return (
             target.device == "cuda"
             and "triton" in target.languages
+            and target.arch in FP8_ARCHITECTURES
             and list(tensors) == list(TENSORS)
             and {name: spec.dtype for name, spec in tensors.items()} == TENSORS
             and axes.get("page_size") == 64
@@ -47,7 +51,7 @@ class DsaTopkTriton:
         )
 
     def catalogue(self, definition: Definition, target: Target) -> Catalogue:
-        return Catalogue(self.name, DEFAULTS, techniques(target, definition.const_axes["topk"]))
+        return Catalogue(self.name, DEFAULTS, techniques(definition.const_axes["topk"]))
 
     def render(self, definition: Definition, target: Target, config: Config) -> Rendering:
         axes = definition.const_axes
@@ -57,7 +61,13 @@ class DsaTopkTriton:
         return Rendering("triton", "kernel.py::run", (("kernel.py", source(config, sizes)),))
 
     def fallbacks(self, config: Config, failed_stage: str | None) -> tuple[Config, ...]:
-        return plainer(config, DEFAULTS, RETREATS)
+        return tuple(other for other in plainer(config, DEFAULTS, RETREATS) if _fits(other))
+
+
+def _fits(config: Config) -> bool:
+    """Whether a configuration that no plan may reach still stands for code."""
+    sorted_in_place = config["search"] != "sort" or (config["row"] == "resident" and config["mapping"] == "fused")
+    return sorted_in_place and config["dot"] in LARGE_TILE_DOTS.get(int(config["tile"]), (config["dot"],))
 
 
 def _is_power_of_two(number: int, least: int) -> bool:

@@ -71,6 +71,8 @@ def _scoring(config: Config) -> tuple[str, ...]:
 def _search(config: Config) -> tuple[str, ...]:
     part = sections(PACKAGE, "selection.py.txt")
     row, search = config["row"], config["search"]
+    if search == "sort":
+        return (part[f"read_{config['stored']}"],)
     counting = {
         "bits": (f"at_least_{row}",), "range": (f"extremes_{row}", f"at_least_{row}"),
         "pairs": ("three_counts", f"at_least_three_{row}"), "radix": (f"digits_{row}", "next_digit"),
@@ -81,17 +83,23 @@ def _search(config: Config) -> tuple[str, ...]:
 
 def _placing(config: Config) -> tuple[str, ...]:
     part = sections(PACKAGE, "selection.py.txt")
+    if config["search"] == "sort":
+        return tuple(part[name] for name in ("write_index", "write_padding", *_map_short(config), "place_sorted"))
     place = {"serial": ("place_streamed",), "fused": (f"place_{config['row']}",), "chunks": ()}[str(config["mapping"])]
-    short = ("map_short",) if config["short_rows"] == "mapped" else ()
-    return tuple(part[name] for name in (f"ranks_{config['ranks']}", "write_index", "write_padding", *short, *place))
+    return tuple(part[name] for name in (f"ranks_{config['ranks']}", "write_index", "write_padding", *_map_short(config), *place))
+
+
+def _map_short(config: Config) -> tuple[str, ...]:
+    return ("map_short",) if config["short_rows"] == "mapped" else ()
 
 
 def _select_kernel(config: Config) -> str:
     row, fused = config["row"], config["mapping"] == "fused"
     suffix, leave = ("_fused", "map_and_leave") if fused else ("", "select_skip_short")
+    finish = ("sort_now",) if config["search"] == "sort" else ("bound", f"place_now_{row}" if fused else "keep_picks")
     return _joined(sections(PACKAGE, "frame.py.txt"), (
         f"select_head{suffix}", *(["block_parameter"] if row == "resident" else []), f"select_open{suffix}",
-        *([leave] if config["short_rows"] == "mapped" else []), f"row_{row}", "bound", f"place_now_{row}" if fused else "keep_picks",
+        *([leave] if config["short_rows"] == "mapped" else []), f"row_{row}", *finish,
     ))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from ksearch.coder.types import Target
 from ksearch.worldmodel.catalogue import Technique, Value
 
 DEFAULTS: Mapping[str, Value] = MappingProxyType({
@@ -26,7 +25,7 @@ DEFAULTS: Mapping[str, Value] = MappingProxyType({
     "stored": "score",         # scratch holds scores | ordered keys
     "row": "streamed",         # selection reads the row again for each count | holds it in registers
     "chunk": 1024,             # keys read at once
-    "search": "bits",          # bits | range | pairs | radix
+    "search": "bits",          # bits | range | pairs | radix | sort
     "digit_bits": 8,           # of the radix search
     "stop": "full",            # full | exact
     "ranks": "two",            # running counts: two scans | packed into one
@@ -35,16 +34,16 @@ DEFAULTS: Mapping[str, Value] = MappingProxyType({
     "select_warps": 4,
 })
 
-FP8_ARCHITECTURES = ("sm_89", "sm_90", "sm_100", "sm_103", "sm_120")
+COUNTING: tuple[Value, ...] = ("bits", "range", "pairs", "radix")
+"""Searches for a bound; a sort has no use for what refines them."""
 LARGE_TILE_DOTS: Mapping[int, tuple[Value, ...]] = MappingProxyType({128: ("tf32", "f16", "fp8"), 256: ("f16", "fp8")})
 """Products without tensor cores unroll to a megabyte of code; float32 operands of 256 tokens don't fit shared memory."""
 UNSCALED = {"scale": ("sums",)}
 
 
-def techniques(target: Target, topk: int) -> tuple[Technique, ...]:
+def techniques(topk: int) -> tuple[Technique, ...]:
     """`topk` bounds the blocks of the launch for short shapes."""
-    fp8 = (_FP8,) if target.arch in FP8_ARCHITECTURES else ()
-    return (*_SHORT, *_short_blocks(topk), *_SCORING, *fp8, *_tiles(), *_SELECTION, *_MAPPING, *_warps())
+    return (*_SHORT, *_short_blocks(topk), *_SCORING, *_tiles(), *_SELECTION, *_MAPPING, *_warps())
 
 
 _SHORT = (
@@ -70,14 +69,16 @@ def _short_blocks(topk: int) -> Iterable[Technique]:
             yield Technique(
                 id="short_block", target="short_shapes", parameter=f"block={block}", sets={"short_block": block},
                 needs={**needs, "short_block": (DEFAULTS["short_block"],)},
-                intent=f"{block} output slots for each program", rationale="More programs share a row: latency, not bandwidth, is what it waits for.",
+                intent=f"{block} output slots for each program",
+                rationale="More programs share a row: latency, not bandwidth, is what it waits for.",
                 gain_mean=0.05, gain_sd=0.1, p_success=0.95, difficulty=1, regime="short",
             )
     for warps in (1, 2, 8):
         yield Technique(
             id="short_warps", target="short_shapes", parameter=f"warps={warps}", sets={"short_warps": warps},
             needs={**needs, "short_warps": (DEFAULTS["short_warps"],)},
-            intent=f"{warps} warps for each program of the mapping launch", rationale="Trades stores for each thread against threads to start.",
+            intent=f"{warps} warps for each program of the mapping launch",
+            rationale="Trades stores for each thread against threads to start.",
             gain_mean=0.02, gain_sd=0.08, p_success=0.95, difficulty=1, regime="short",
         )
 
@@ -90,10 +91,6 @@ def _dot(kind: str, intent: str, rationale: str, gain: float, before: tuple[Valu
 
 
 _EXACT = "Every e4m3 value is exact in it, and so is every product in float32."
-_FP8 = _dot(
-    "fp8", "products of the bytes as they are", "No conversion at all and half the shared memory; accumulation is a little coarser.",
-    0.6, ("ieee", "tf32", "f16"), p_success=0.85,
-)
 
 _SCORING = (
     Technique(
@@ -109,6 +106,10 @@ _SCORING = (
     ),
     _dot("tf32", "tensor cores on float32 operands", _EXACT, 0.4, ("ieee",)),
     _dot("f16", "tensor cores on float16 operands", _EXACT, 0.5, ("ieee", "tf32")),
+    _dot(
+        "fp8", "products of the bytes as they are", "No conversion at all and half the shared memory; accumulation is a little coarser.",
+        0.6, ("ieee", "tf32", "f16"), p_success=0.85,
+    ),
     Technique(
         id="tokens_first", target="products", sets={"operands": "tokens"}, needs={"operands": ("heads",)},
         intent="tokens as the rows of the product, heads as its columns",
@@ -122,7 +123,8 @@ _SCORING = (
     ),
     Technique(
         id="store_keys", target="scratch", sets={"stored": "ordered"}, needs={"stored": ("score",)},
-        intent="store sortable integers in place of scores", rationale="The conversion is done once for each token, not in every pass of the selection.",
+        intent="store sortable integers in place of scores",
+        rationale="The conversion is done once for each token, not in every pass of the selection.",
         gain_mean=0.05, gain_sd=0.08, p_success=0.95, difficulty=1, regime="long",
     ),
 )
@@ -133,7 +135,8 @@ def _tiles() -> Iterable[Technique]:
         needs = {"tile": (64,), **({"dot": LARGE_TILE_DOTS[tile]} if tile in LARGE_TILE_DOTS else {})}
         yield Technique(
             id="tile", target="tiles", parameter=f"tokens={tile}", sets={"tile": tile}, needs=needs,
-            intent=f"{tile} tokens for each product", rationale="Small tiles spread one long row over more multiprocessors; large ones amortise the queries.",
+            intent=f"{tile} tokens for each product",
+            rationale="Small tiles spread one long row over more multiprocessors; large ones amortise the queries.",
             gain_mean=0.0, gain_sd=0.2, p_success=0.9, difficulty=1,
         )
     for tiles in (2, 4, 8):
@@ -159,7 +162,8 @@ _SELECTION = (
     ),
     *(
         Technique(
-            id="chunk", target="selection", parameter=f"keys={chunk}", sets={"chunk": chunk}, needs={"row": ("streamed",), "chunk": (1024,)},
+            id="chunk", target="selection", parameter=f"keys={chunk}", sets={"chunk": chunk},
+            needs={"row": ("streamed",), "chunk": (1024,)},
             intent=f"{chunk} keys for each read of the row", rationale="More loads in flight for each turn of the loop.",
             gain_mean=0.2, gain_sd=0.2, p_success=0.95, difficulty=1, regime="long",
         )
@@ -185,7 +189,14 @@ _SELECTION = (
         for bits in (4, 8)
     ),
     Technique(
-        id="stop_when_exact", target="selection", sets={"stop": "exact"}, needs={"stop": ("full",)},
+        id="search", target="selection", parameter="sort", sets={"search": "sort"},
+        needs={"search": ("bits",), "row": ("resident",), "mapping": ("fused",)},
+        intent="sort the row, keys packed with token numbers, and take its head",
+        rationale="No counting, no ties, no places to share out; but the network grows faster than the row and is slow to compile.",
+        gain_mean=-0.3, gain_sd=0.5, p_success=0.75, difficulty=2, regime="long",
+    ),
+    Technique(
+        id="stop_when_exact", target="selection", sets={"stop": "exact"}, needs={"stop": ("full",), "search": COUNTING},
         intent="stop as soon as exactly topk keys reach the bound", rationale="The bound needn't be a key: the last bits seldom matter.",
         gain_mean=0.2, gain_sd=0.15, p_success=0.95, difficulty=1, regime="long",
     ),
@@ -202,7 +213,9 @@ _MAPPING = (
         Technique(
             id="map_chunk", target="mapping", parameter=f"keys={chunk}", sets={"map_chunk": chunk},
             needs={"mapping": ("chunks",), "map_chunk": (1024,)}, intent=f"{chunk} keys for each program of the mapping launch",
-            rationale="Shorter scans, more programs and more atomics.", gain_mean=0.02, gain_sd=0.05, p_success=0.95, difficulty=1, regime="long",
+
+            rationale="Shorter scans, more programs and more atomics.",
+            gain_mean=0.02, gain_sd=0.05, p_success=0.95, difficulty=1, regime="long",
         )
         for chunk in (256, 512)
     ),
@@ -212,8 +225,9 @@ _MAPPING = (
         gain_mean=0.35, gain_sd=0.25, p_success=0.9, difficulty=2, regime="long",
     ),
     Technique(
-        id="one_scan", target="mapping", sets={"ranks": "packed"}, needs={"ranks": ("two",)},
-        intent="both running counts in one scan of 64-bit values", rationale="A scan across warps waits at barriers; its width hardly matters.",
+        id="one_scan", target="mapping", sets={"ranks": "packed"}, needs={"ranks": ("two",), "search": COUNTING},
+        intent="both running counts in one scan of 64-bit values",
+        rationale="A scan across warps waits at barriers; its width hardly matters.",
         gain_mean=0.05, gain_sd=0.08, p_success=0.95, difficulty=1, regime="long",
     ),
 )
@@ -226,9 +240,10 @@ def _warps() -> Iterable[Technique]:
             intent=f"{warps} warps for each scoring program", rationale="Loads in flight against the cost of the sum across warps.",
             gain_mean=0.0, gain_sd=0.15, p_success=0.9, difficulty=1,
         )
-    for warps in (8, 16, 32):
+    for warps, gain in ((8, 0.25), (16, 0.35), (32, 0.35)):
         yield Technique(
             id="select_warps", target="selection", parameter=f"warps={warps}", sets={"select_warps": warps}, needs={"select_warps": (4,)},
-            intent=f"{warps} warps for each row's selection", rationale="One program holds a row: only its warps divide the work of a pass.",
-            gain_mean=0.3, gain_sd=0.2, p_success=0.95, difficulty=1, regime="long",
+            intent=f"{warps} warps for each row's selection",
+            rationale="One program holds a row: only its warps divide the work of a pass.",
+            gain_mean=gain, gain_sd=0.2, p_success=0.95, difficulty=1, regime="long",
         )

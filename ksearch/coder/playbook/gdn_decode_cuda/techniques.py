@@ -63,13 +63,15 @@ _SHARED = (
         gain_mean=0.05, gain_sd=0.12, p_success=0.95, difficulty=2,
     ),
     Technique(
-        id="stream_reads", target="state", sets={"reads": "streamed"}, needs={"fusion": ("one",), "reads": ("cached",), "team": ("thread", "lanes")},
+        id="stream_reads", target="state", sets={"reads": "streamed"},
+        needs={"fusion": ("one",), "reads": ("cached",)},
         intent="read the state as evict-first", rationale="Each element is read once: it needn't push anything else out.",
         gain_mean=0.02, gain_sd=0.08, p_success=0.95, difficulty=1,
     ),
     Technique(
         id="stream_writes", target="state", sets={"writes": "streamed"}, needs={"fusion": ("one",), "writes": ("cached",)},
-        intent="write the new state as evict-first", rationale="It isn't read again in this call, and the states of a batch exceed the cache.",
+        intent="write the new state as evict-first",
+        rationale="It isn't read again in this call, and the states of a batch exceed the cache.",
         gain_mean=0.03, gain_sd=0.1, p_success=0.95, difficulty=1,
     ),
 )
@@ -83,11 +85,12 @@ def _triton() -> Iterable[Technique]:
             rationale="Rows are independent, so a tile can stay in registers from its only read to its only write.",
             gain_mean=0.4 if launches == "two" else 0.8, gain_sd=0.3, p_success=0.95, difficulty=2,
         )
-    for rows in (4, 8, 16, 64, 128):
+    for rows, gain in ((4, 0.0), (8, 0.05), (16, 0.05), (64, -0.05), (128, -0.1)):
         yield Technique(
             id="tile_rows", target="tile", parameter=f"rows={rows}", sets={"tile_rows": rows}, needs={**TRITON, "tile_rows": (32,)},
-            intent=f"{rows} rows of the state in a tile", rationale="Small tiles fill the device at small batches; large ones read keys and gates less often.",
-            gain_mean=0.05 if rows < 32 else -0.05, gain_sd=0.2, p_success=0.95, difficulty=1,
+            intent=f"{rows} rows of the state in a tile",
+            rationale="Small tiles fill the device at small batches; large ones read keys and gates less often.",
+            gain_mean=gain, gain_sd=0.2, p_success=0.95, difficulty=1,
         )
     for tiles in (2, 4):
         yield Technique(
@@ -113,7 +116,8 @@ def _triton() -> Iterable[Technique]:
 def _cuda() -> Iterable[Technique]:
     yield Technique(
         id="warp_per_row", target="state", sets={"team": "lanes"}, needs={**CUDA, "team": ("thread",)},
-        intent="the lanes of a warp share a row, held in registers", rationale="Loads of a row coalesce, and the state is read once in place of twice.",
+        intent="the lanes of a warp share a row, held in registers",
+        rationale="Loads of a row coalesce, and the state is read once in place of twice.",
         gain_mean=1.0, gain_sd=0.4, p_success=0.95, difficulty=2,
     )
     for lanes in (8, 16):
@@ -128,15 +132,17 @@ def _cuda() -> Iterable[Technique]:
             intent=f"move {32 * vector} bits with each load and store", rationale="A memory instruction costs the same whatever its width.",
             gain_mean=0.06 * vector, gain_sd=0.15, p_success=0.95, difficulty=1,
         )
-    for held in (2, 4, 8):
+    for held, gain in ((2, 0.08), (4, 0.12), (8, 0.1)):
         yield Technique(
             id="rows_at_once", target="state", parameter=f"rows={held}", sets={"held": held}, needs={**LANES, "held": (1,)},
-            intent=f"{held} rows for each team at once", rationale="Their loads are in flight together and their sums overlap; keys and gates are read once for all.",
-            gain_mean=0.12, gain_sd=0.15, p_success=0.95, difficulty=1,
+            intent=f"{held} rows for each team at once",
+            rationale="Their loads are in flight together and their sums overlap; keys and gates are read once for all.",
+            gain_mean=gain, gain_sd=0.15, p_success=0.95, difficulty=1,
         )
     for threads in (32, 64, 256):
         yield Technique(
             id="threads", target="block", parameter=f"threads={threads}", sets={"threads": threads}, needs={**CUDA, "threads": (128,)},
-            intent=f"{threads} threads for each block", rationale="Small blocks spread a small batch evenly; large ones cost less to start.",
+            intent=f"{threads} threads for each block",
+            rationale="Small blocks spread a small batch evenly; large ones cost less to start.",
             gain_mean=0.0, gain_sd=0.1, p_success=0.95, difficulty=1,
         )

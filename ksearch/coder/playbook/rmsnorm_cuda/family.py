@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ksearch.coder.playbook.mechanism import Rendering, plainer
 from ksearch.coder.playbook.reference import float_constant
 from ksearch.coder.playbook.rmsnorm_cuda.rendering import cuda_source, triton_source
-from ksearch.coder.playbook.rmsnorm_cuda.techniques import defaults, techniques
+from ksearch.coder.playbook.rmsnorm_cuda.techniques import PLAIN, defaults, techniques
 from ksearch.coder.types import Target
 from ksearch.definitions.schema import Definition
 from ksearch.worldmodel.catalogue import Catalogue, Config
@@ -51,11 +51,13 @@ class RmsNormCuda:
         return Rendering("cuda", "kernel.cu::run", (("kernel.cu", source),), binding="tvm-ffi")
 
     def fallbacks(self, config: Config, failed_stage: str | None) -> tuple[Config, ...]:
-        plain = {entry: value for entry, value in PLAIN.items() if entry in RETREATS}
-        return plainer(config, plain, RETREATS)
+        return tuple(other for other in plainer(config, PLAIN, RETREATS) if _fits(other))
 
 
-PLAIN = defaults(Target("cuda", None, ("triton", "cuda")))
+def _fits(config: Config) -> bool:
+    """Whether a configuration that no plan may reach still stands for code."""
+    whole_row = config["passes"] == "one" or (config["weights"] == "late" and config["rows"] == 1)
+    return whole_row and (config["team"] == "block" or config["reduction"] == "shuffle")
 
 
 def epsilon_of(reference: str) -> float | None:

@@ -43,7 +43,7 @@ __device__ __forceinline__ Pack scaled(Pack pack, Pack scale, float inverse_rms)
     pack.bits[i] = __bfloat16_as_ushort(__float2bfloat16_rn(value(pack.bits[i]) * inverse_rms * value(scale.bits[i])));
   return pack;
 }
-
+//% inside
 // False only for the threads past the end of a row that the team doesn't divide.
 __device__ __forceinline__ bool inside(int pack) { return PACKS % TEAM == 0 || pack < PACKS; }
 //% sum_tree

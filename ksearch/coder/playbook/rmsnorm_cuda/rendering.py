@@ -58,6 +58,7 @@ def cuda_source(config: Config, hidden: int, epsilon: float) -> str:
     return join(
         part["head"], "namespace {\n", _cuda_constants(config, hidden, epsilon) + f"using Raw = {RAW[vector]};\n", part["raw"],
         part[f"load_{config['loads']}"], part[f"store_{config['stores']}"], part["arithmetic"],
+        part["inside"] if config["passes"] == "one" else "",
         *(part[name] for name in warps), part[f"sum_{reduction}"], part[normalise],
         "".join(part[name] for name in body), "}  // namespace\n", "".join(part[name] for name in run),
     )

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from ksearch.coder.types import Target
 from ksearch.worldmodel.catalogue import Technique, Value
 
-_DEFAULTS: Mapping[str, Value] = MappingProxyType({
+PLAIN: Mapping[str, Value] = MappingProxyType({
     "language": "triton",   # triton | cuda
     "passes": "two",        # over a row: two | one, which holds it in registers
     "grid": "rows",         # a program for each row (or group of rows) | persistent programs that take turns
@@ -28,13 +28,13 @@ _DEFAULTS: Mapping[str, Value] = MappingProxyType({
 TRITON = {"language": ("triton",)}
 CUDA = {"language": ("cuda",)}
 ONE_PASS = {"passes": ("one",)}
-WARP_HIDDEN = 8192
-"""Longest row a warp holds: 128 registers for each thread, and as many again for early weights."""
+WARP_HIDDEN = 4096
+"""Longest row a warp holds: 128 elements for each thread, so that early weights or large blocks would spill."""
 
 
 def defaults(target: Target) -> Mapping[str, Value]:
     """The plainest configuration in the first of the target's languages that has a root here."""
-    return {**_DEFAULTS, "language": next(language for language in target.languages if language in ("triton", "cuda"))}
+    return {**PLAIN, "language": next(language for language in target.languages if language in ("triton", "cuda"))}
 
 
 def techniques(target: Target, hidden: int) -> tuple[Technique, ...]:
@@ -57,12 +57,14 @@ def _rewrite(language: str) -> Technique:
 _SHARED = (
     Technique(
         id="keep_row", target="row", sets={"passes": "one"}, needs={"passes": ("two",)},
-        intent="hold the row in registers between the sum and the scaling", rationale="The second read, even from a cache, waits for the first pass.",
+        intent="hold the row in registers between the sum and the scaling",
+        rationale="The second read, even from a cache, waits for the first pass.",
         gain_mean=0.3, gain_sd=0.2, p_success=0.95, difficulty=1,
     ),
     Technique(
-        id="early_weights", target="weights", sets={"weights": "early"}, needs={**ONE_PASS, "weights": ("late",)},
-        intent="load the weights before the row is reduced", rationale="Their latency hides behind the row's; a persistent program loads them once.",
+        id="early_weights", target="weights", sets={"weights": "early"}, needs={**ONE_PASS, "weights": ("late",), "team": ("block",)},
+        intent="load the weights before the row is reduced",
+        rationale="Their latency hides behind the row's; a persistent program loads them once.",
         gain_mean=0.1, gain_sd=0.12, p_success=0.95, difficulty=1,
     ),
     Technique(
@@ -99,15 +101,17 @@ def _triton(hidden: int) -> Iterable[Technique]:
     for rows in (2, 4, 8):
         if rows * hidden <= 32768:
             yield Technique(
-                id="rows_per_program", target="rows", parameter=f"rows={rows}", sets={"rows": rows}, needs={**TRITON, **ONE_PASS, "rows": (1,)},
-                intent=f"{rows} rows for each program", rationale="One load of the weights and one barrier for several rows; fewer programs.",
+                id="rows_per_program", target="rows", parameter=f"rows={rows}", sets={"rows": rows},
+                needs={**TRITON, **ONE_PASS, "rows": (1,)},
+                intent=f"{rows} rows for each program",
+                rationale="One load of the weights and one barrier for several rows; fewer programs.",
                 gain_mean=-0.02, gain_sd=0.15, p_success=0.9, difficulty=1, regime="large",
             )
-    for warps in (1, 2, 8, 16):
+    for warps, gain in ((1, -0.1), (2, 0.0), (8, 0.05), (16, 0.02)):
         yield Technique(
             id="warps", target="program", parameter=f"warps={warps}", sets={"warps": warps}, needs={**TRITON, "warps": (4,)},
             intent=f"{warps} warps for each program", rationale="Bytes in flight for each thread against the cost of the sum across warps.",
-            gain_mean=0.02, gain_sd=0.15, p_success=0.95, difficulty=1,
+            gain_mean=gain, gain_sd=0.15, p_success=0.95, difficulty=1,
         )
 
 
@@ -120,8 +124,10 @@ def _cuda(hidden: int) -> Iterable[Technique]:
         )
     for threads in (128, 512, 1024):
         yield Technique(
-            id="threads", target="block", parameter=f"threads={threads}", sets={"threads": threads}, needs={**CUDA, "threads": (256,)},
-            intent=f"{threads} threads for each block", rationale="Bytes in flight for each thread against the cost of the sum across warps.",
+            id="threads", target="block", parameter=f"threads={threads}", sets={"threads": threads},
+            needs={**CUDA, "threads": (256,), "team": ("block", "warp") if threads == 128 else ("block",)},
+            intent=f"{threads} threads for each block",
+            rationale="Bytes in flight for each thread against the cost of the sum across warps.",
             gain_mean=0.0, gain_sd=0.15, p_success=0.95, difficulty=1,
         )
     yield Technique(
@@ -131,7 +137,8 @@ def _cuda(hidden: int) -> Iterable[Technique]:
     )
     if hidden <= WARP_HIDDEN:
         yield Technique(
-            id="warp_per_row", target="row", sets={"team": "warp"}, needs={**CUDA, "reduction": ("shuffle",), "team": ("block",)},
+            id="warp_per_row", target="row", sets={"team": "warp"},
+            needs={**CUDA, "reduction": ("shuffle",), "team": ("block",), "threads": (128, 256), "weights": ("late",)},
             intent="one warp for each row", rationale="No barrier at all; a long row then has few loads in flight unless they are wide.",
             gain_mean=0.0, gain_sd=0.25, p_success=0.95, difficulty=1, regime="large",
         )
