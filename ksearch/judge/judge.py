@@ -1,0 +1,184 @@
+"""The judge: jobs in, verdicts out, whatever a candidate does. Keeps references, baselines and devices from job to job."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+import ksearch.judge.host as host
+from ksearch.definitions.schema import Definition
+from ksearch.errors import BadInput
+from ksearch.judge.baseline import BaselineFailed, BaselineTimes
+from ksearch.judge.cache import ArtefactStore, cache_root
+from ksearch.judge.cascade import Bench, Cascade, smallest
+from ksearch.judge.compile import CompilerUnavailable
+from ksearch.judge.device import Device, DeviceMissing, open_device
+from ksearch.judge.failures import StageFailure
+from ksearch.judge.inputs import InputSource
+from ksearch.judge.oracles import Oracle, oracle_for
+from ksearch.judge.oracles.base import DefinitionRefused
+from ksearch.judge.paired import SENTINEL_LIMIT
+from ksearch.judge.process import usable_cores
+from ksearch.judge.reference import Reference, ReferenceFailed
+from ksearch.judge.seeds import Seeds
+from ksearch.judge.statistics import log_noise
+from ksearch.judge.timing import JudgeClock
+from ksearch.judge.toolchain import ToolMissing
+from ksearch.judge.verdict import Evidence, Job, JudgedWorkload, Status, Verdict, WorkloadResult
+
+NOT_THE_CANDIDATE = (
+    host.HostFailure, CompilerUnavailable, BaselineFailed, DefinitionRefused, ReferenceFailed, DeviceMissing, ToolMissing, BadInput,
+)  # fmt: skip
+"""What ends a job without saying anything of the candidate."""
+KEPT_FAILURES = 200
+
+
+class Judge:
+    """One at a time. `close` ends every process it started."""
+
+    def __init__(self) -> None:
+        self._benches: dict[str, Bench] = {}
+        self._nurseries: dict[bool, host.Nursery] = {}
+        self._oracles: dict[str, Oracle] = {}
+        self._baselines = BaselineTimes()
+        self._cache = ArtefactStore(cache_root())
+
+    def warm(self, device: str) -> None:
+        """Start what takes long (importing torch) before the first job."""
+        if device not in self._benches:
+            self._nursery(cuda=device != "cpu")
+
+    def judge(self, job: Job) -> Verdict:
+        """Never raises for anything a candidate or a definition does."""
+        begin = time.monotonic()
+        seeds = Seeds(job.seed)
+        cascade: Cascade | None = None
+        try:
+            bench = self._bench(job.device)
+            cascade = Cascade(job, bench, self._oracle(job, seeds, bench.device), seeds)
+            cascade.run()
+            verdict = self._passed(job, cascade)
+        except StageFailure as failure:
+            verdict = self._failed(job, cascade, failure, seeds)
+        except NOT_THE_CANDIDATE as error:
+            evidence = Evidence(message=str(error))
+            verdict = Verdict(job=job.job, solution=job.solution.digest, status=Status.INFRASTRUCTURE, evidence=evidence)
+        return verdict.model_copy(update={"wall_seconds": time.monotonic() - begin})
+
+    def close(self) -> None:
+        for nursery in self._nurseries.values():
+            nursery.close()
+
+    def _nursery(self, *, cuda: bool) -> host.Nursery:
+        if cuda not in self._nurseries:
+            self._nurseries[cuda] = host.Nursery(cuda=cuda)
+            self._nurseries[cuda].start()
+        return self._nurseries[cuda]
+
+    def _bench(self, spec: str) -> Bench:
+        if spec not in self._benches:
+            nursery = self._nursery(cuda=spec != "cpu")
+            device = open_device(spec)
+            _settle_down(device)
+            if device.cuda:
+                from ksearch.judge.cuda_timing import DeviceClock
+
+                clock: JudgeClock | DeviceClock = DeviceClock(device)
+            else:
+                clock = JudgeClock()
+            self._benches[spec] = Bench(device, nursery, self._cache, self._baselines, clock)
+        return self._benches[spec]
+
+    def _oracle(self, job: Job, seeds: Seeds, device: Device) -> Oracle:
+        """One for each definition and device; refused at first sight when nonsense would pass."""
+        key = json.dumps([_identity(job.definition), device.spec])
+        if key not in self._oracles:
+            oracle = oracle_for(job.definition, Reference(job.definition))
+            workload = smallest([judged.workload for judged in job.workloads])
+            inputs = InputSource(job.definition, workload, device.spec, job.dataset_root).new(seeds.of("definition"))
+            oracle.refuse_nonsense(oracle.expect(workload.uuid, inputs))
+            self._oracles[key] = oracle
+        return self._oracles[key]
+
+    def _passed(self, job: Job, cascade: Cascade) -> Verdict:
+        times = cascade.progress.times.values()
+        shift = cascade.progress.paired.sentinel_shift if cascade.progress.paired else None
+        void = shift is not None and shift > SENTINEL_LIMIT
+        note = Evidence(message=f"paired measurement void: the sentinel moved by {shift:.1%}, over {SENTINEL_LIMIT:.0%}") if void else None
+        return Verdict(
+            **_common(job, cascade),
+            status=Status.PASSED,
+            evidence=note,
+            timer=cascade.bench.clock.name,
+            resolution_us=max(timing.resolution_us for timing in times),
+            noise_ln=log_noise([timing.samples_us for timing in times]),
+        )
+
+    def _failed(self, job: Job, cascade: Cascade | None, failure: StageFailure, seeds: Seeds) -> Verdict:
+        evidence = Evidence(
+            message=f"{failure.stage}: {failure.message}",
+            workload=failure.workload,
+            element=failure.element,
+            log=failure.log,
+            seed=seeds.master,
+            reproduce=_keep_for_reproduction(job, seeds),
+        )
+        common = _common(job, cascade) if cascade is not None else {"job": job.job, "solution": job.solution.digest}
+        return Verdict(**common, status=failure.status, stage=failure.stage, evidence=evidence)
+
+
+def _common(job: Job, cascade: Cascade) -> dict[str, object]:
+    progress = cascade.progress
+    return {
+        "job": job.job,
+        "solution": job.solution.digest,
+        "workloads": tuple(_result(judged, cascade) for judged in job.workloads),
+        "paired": progress.paired,
+        "compile": None if progress.compiled is None else progress.compiled.report,
+        "device": cascade.bench.device.info,
+        "isolation": progress.layers,
+        "hidden": progress.hidden,
+        "device_seconds": progress.device_s,
+    }
+
+
+def _result(judged: JudgedWorkload, cascade: Cascade) -> WorkloadResult:
+    progress, uuid = cascade.progress, judged.workload.uuid
+    timing, errors = progress.times.get(uuid), progress.errors.get(uuid)
+    return WorkloadResult(
+        uuid=uuid,
+        regime=judged.regime,
+        weight=judged.weight,
+        latency_us=None if timing is None else timing.latency_us,
+        baseline_us=progress.baseline.get(uuid),
+        samples_us=() if timing is None else timing.samples_us,
+        max_abs_error=None if errors is None else errors.max_abs,
+        max_rel_error=None if errors is None else errors.max_rel,
+    )
+
+
+def _identity(definition: Definition) -> str:
+    return definition.model_dump_json(exclude={"description", "tags", "constraints"})
+
+
+def _settle_down(device: Device) -> None:
+    """Off the runner's core, with no more threads than cores left."""
+    import torch
+
+    others = set(usable_cores()) - {device.core}
+    if device.core is not None and others:
+        os.sched_setaffinity(0, others)
+        torch.set_num_threads(len(others))
+
+
+def _keep_for_reproduction(job: Job, seeds: Seeds) -> str:
+    """Store the job with its seed (its candidate has been judged: the seed is no secret any more); the command that runs it."""
+    folder = cache_root() / "failures"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{job.solution.digest[:16]}-{seeds.master:x}.job.json"
+    path.write_text(job.model_copy(update={"seed": seeds.master}).model_dump_json(), encoding="utf-8")
+    for old in sorted(folder.glob("*.job.json"), key=lambda kept: kept.stat().st_mtime)[:-KEPT_FAILURES]:
+        old.unlink(missing_ok=True)
+    return f"ksearch evaluate {path}"
+

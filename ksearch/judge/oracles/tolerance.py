@@ -1,0 +1,174 @@
+"""The general oracle: error against a float64 reference, compared with what honest arithmetic would give.
+
+With e = out - ref64, two measures: for each row (last axis) ||e|| / ||ref||, and over the whole output max |e| / rms(ref).
+Each may be at most 3 times the worst of the operator's honest variants on the same kind of inputs: the reference as written
+(float32 inside, rounded to the output type), and for 16- and 8-bit inputs also with intermediates in the input type. A floor
+for each output type keeps an honest variant that happens to be exact from making every other summation order wrong.
+Integers and booleans must be equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ksearch.definitions.schema import Definition
+from ksearch.judge.oracles.base import DefinitionRefused, Errors, Expectation, Problem
+from ksearch.judge.reference import Reference
+from ksearch.judge.verdict import Status
+
+if TYPE_CHECKING:
+    import torch
+
+FACTOR = 3.0
+ROW_FLOORS = {"float64": 1e-12, "float32": 2.0**-16, "float16": 2.0**-10, "bfloat16": 2.0**-8}
+"""Least row tolerance. float32: some hundred roundings, well below tf32's 2^-11; 16-bit: one unit in the last place."""
+ROW_FLOOR_8BIT = 2.0**-3
+GLOBAL_OVER_ROW = 5.0
+"""The largest of many errors, over their root mean square: normals reach 4 to 5."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Expected:
+    exact: list[torch.Tensor]
+    limits: list[tuple[float, float]]
+    """(row, global) for each output; unused for exact types."""
+
+
+class ToleranceOracle:
+    def __init__(self, definition: Definition, reference: Reference) -> None:
+        self.definition = definition
+        self.reference = reference
+        self.names = list(definition.outputs)
+        self.exact = not any(spec.dtype.startswith(("float", "bfloat")) for spec in definition.outputs.values())
+        self._limits: dict[str, list[tuple[float, float]]] = {}
+
+    def expect(self, workload: str, inputs: tuple[Any, ...]) -> Expectation:
+        """Limits are learnt from the first inputs of a workload and kept; the reference is run for every set."""
+        written = self.reference.as_written(inputs)
+        exact = self.reference.in_float64(inputs, written)
+        for name, value in zip(self.names, exact, strict=True):
+            if value.is_floating_point() and bool(value.isnan().any()):
+                raise DefinitionRefused(f"the reference of {self.definition.name} gives NaN in output {name!r} on workload {workload}")
+        if workload not in self._limits:
+            low = self.reference.in_input_type(inputs)
+            self._limits[workload] = self._learn(exact, [written] if low is None else [written, low])
+        return Expectation(inputs, _Expected([value.cpu() for value in exact], self._limits[workload]))
+
+    def _learn(self, exact: list[torch.Tensor], variants: list[list[Any]]) -> list[tuple[float, float]]:
+        limits = []
+        for place, (name, truth) in enumerate(zip(self.names, exact, strict=True)):
+            floor = ROW_FLOORS.get(self.definition.outputs[name].dtype, ROW_FLOOR_8BIT)
+            if not truth.is_floating_point():
+                limits.append((0.0, 0.0))
+                continue
+            honest = [_measure(truth, variant[place].to(truth.device).double()) for variant in variants if variant[place].shape == truth.shape]
+            rows = max([floor, *(FACTOR * row for row, _ in honest)])
+            limits.append((rows, max([GLOBAL_OVER_ROW * floor, *(FACTOR * whole for _, whole in honest)])))
+        return limits
+
+    def check(self, expectation: Expectation, outputs: Sequence[Any]) -> Problem | Errors:
+        expected: _Expected = expectation.content
+        worst = Errors(0.0, 0.0) if not self.exact else Errors()
+        for name, truth, limit, out in zip(self.names, expected.exact, expected.limits, outputs, strict=True):
+            found = self._check_one(name, truth, limit, out)
+            if isinstance(found, Problem):
+                return found
+            worst = Errors(_larger(worst.max_abs, found.max_abs), _larger(worst.max_rel, found.max_rel))
+        return worst
+
+    def _check_one(self, name: str, truth: torch.Tensor, limit: tuple[float, float], out: torch.Tensor) -> Problem | Errors:
+        import torch
+
+        if out.shape != truth.shape:
+            return Problem(f"{name} has shape {tuple(out.shape)}, not {tuple(truth.shape)}", status=Status.INCORRECT_SHAPE)
+        if not truth.is_floating_point():
+            return Errors() if torch.equal(out, truth) else _at(name, (out != truth), truth, out, "must be equal")
+        wide = out.double()
+        strange = (wide != truth) & ~(wide.isfinite() & truth.isfinite())
+        if bool(strange.any()):
+            return _at(name, strange, truth, wide, "must agree where either is not finite")
+        return _compare(name, truth, wide, limit)
+
+    def refuse_nonsense(self, expectation: Expectation) -> None:
+        """Each float output in turn is replaced by nonsense, the others being right."""
+        import torch
+
+        expected: _Expected = expectation.content
+        for place, truth in enumerate(expected.exact):
+            if not truth.is_floating_point() or truth.numel() < 2:
+                continue
+            finite = torch.where(truth.isfinite(), truth, 0.0)
+            swaps = {"all-zero": finite * 0, "constant": finite * 0 + finite.mean(), "rescaled (x 0.75)": finite * 0.75}
+            for kind, nonsense in swaps.items():
+                trial = torch.where(truth.isfinite(), nonsense, truth)
+                if isinstance(_compare("", truth, trial, expected.limits[place]), Errors):
+                    raise DefinitionRefused(
+                        f"{self.definition.name}: an {kind} output {self.names[place]!r} would pass; its inputs or its reference "
+                        "make the operator's result indistinguishable from nonsense"
+                    )
+
+
+def _rows(values: torch.Tensor) -> torch.Tensor:
+    return values.reshape(-1, values.shape[-1]) if values.dim() > 1 else values.reshape(1, -1)
+
+
+def _row_errors(truth: torch.Tensor, out: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Absolute errors; row errors relative to the row's norm (or, for rows of zeros, the typical row's); rms of the truth."""
+    import torch
+
+    finite = truth.isfinite() & out.isfinite()
+    error = torch.where(finite, out - truth, 0.0)
+    size = torch.where(finite, truth, 0.0)
+    rms = float(size.square().mean().sqrt()) if size.numel() else 0.0
+    norms = _rows(size).norm(dim=1)
+    typical = rms * (_rows(size).shape[1] ** 0.5) or 1.0
+    return error.abs(), _rows(error).norm(dim=1) / torch.where(norms > 0, norms, typical), rms
+
+
+def _measure(truth: torch.Tensor, out: torch.Tensor) -> tuple[float, float]:
+    if truth.numel() == 0:
+        return 0.0, 0.0
+    errors, rows, rms = _row_errors(truth, out)
+    return float(rows.max()), float(errors.max()) / (rms or 1.0)
+
+
+def _compare(name: str, truth: torch.Tensor, out: torch.Tensor, limit: tuple[float, float]) -> Problem | Errors:
+    if truth.numel() == 0:
+        return Errors(0.0, 0.0)
+    errors, rows, rms = _row_errors(truth, out)
+    largest = float(errors.max())
+    relative = largest / (rms or 1.0)
+    row = int(rows.argmax())
+    if float(rows[row]) > limit[0]:
+        inner = int(_rows(errors)[row].argmax())
+        note = f"row {row} is off by {float(rows[row]):.3g} of its norm, at most {limit[0]:.3g} is allowed"
+        return _problem(name, row * _rows(errors).shape[1] + inner, truth, out, note)
+    if relative > limit[1]:
+        note = f"an error of {relative:.3g} of the output's rms, at most {limit[1]:.3g} is allowed"
+        return _problem(name, int(errors.reshape(-1).argmax()), truth, out, note)
+    return Errors(largest, relative)
+
+
+def _at(name: str, wrong: torch.Tensor, truth: torch.Tensor, out: torch.Tensor, note: str) -> Problem:
+    return _problem(name, int(wrong.reshape(-1).nonzero()[0]), truth, out, note)
+
+
+def _problem(name: str, flat: int, truth: torch.Tensor, out: torch.Tensor, note: str) -> Problem:
+    element = element_name(name, flat, tuple(truth.shape))
+    got, expected = (value.reshape(-1)[flat].item() for value in (out, truth))
+    return Problem(f"{element}: got {got:.6g}, expected {expected:.6g}; {note}", element)
+
+
+def element_name(name: str, flat: int, shape: tuple[int, ...]) -> str:
+    """'out[3, 17]' for a flat index."""
+    index = []
+    for extent in reversed(shape):
+        flat, place = divmod(flat, extent)
+        index.append(place)
+    return f"{name}[{', '.join(map(str, reversed(index)))}]"
+
+
+def _larger(a: float | None, b: float | None) -> float | None:
+    return max((x for x in (a, b) if x is not None), default=None)

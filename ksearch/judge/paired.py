@@ -1,0 +1,119 @@
+"""The second measurement, which alone promotes: candidate against incumbent, taking turns on the same inputs.
+
+Each block has a fresh process of either and goes A B B A over all workloads, so that a drift of the machine cancels to
+first order; one log-ratio for each block. A fixed piece of work of the judge's own, timed before and after each turn, says
+whether the machine held still.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Protocol
+
+from ksearch.judge.statistics import t_interval
+from ksearch.judge.verdict import Objective, PairedResult
+
+BLOCKS = 6
+LEAST_GAIN = 0.01
+"""A gain under one per cent is not worth a new incumbent, however sure."""
+SENTINEL_LIMIT = 0.03
+BATCHES = 3
+
+Turn = Callable[[int], dict[str, float]]
+"""Microseconds by workload, of one contestant on the inputs of the turn's number."""
+
+
+class Closes(Protocol):
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """A block's two contestants, live."""
+
+    candidate: Turn
+    opponent: Turn
+    sessions: Sequence[Closes]
+
+    def close(self) -> None:
+        for session in self.sessions:
+            session.close()
+
+
+def pair(open_block: Callable[[int], Contest], weights: dict[str, float], objective: Objective, sentinel: Callable[[], float]) -> PairedResult:
+    """Batches of blocks until the sentinel holds still, three at most; the last batch is told, promoted only if it held."""
+    for batch in range(BATCHES):
+        watch = [sentinel()]
+        ratios = [_block(open_block(batch * BLOCKS + k), weights, objective, sentinel, watch) for k in range(BLOCKS)]
+        shift = max(abs(value / median(watch) - 1) for value in watch)
+        if shift <= SENTINEL_LIMIT:
+            break
+    return conclude(ratios, shift)
+
+
+def conclude(ratios: Sequence[float], shift: float) -> PairedResult:
+    """Promoted only if the machine held still, the 95 % interval excludes zero and the gain is at least one per cent."""
+    mean, low, high = t_interval(ratios)
+    better = low > 0 and math.expm1(mean) >= LEAST_GAIN and shift <= SENTINEL_LIMIT
+    return PairedResult(log_ratios=tuple(ratios), mean=mean, low=low, high=high, sentinel_shift=shift, promoted=better)
+
+
+def _block(contest: Contest, weights: dict[str, float], objective: Objective, sentinel: Callable[[], float], watch: list[float]) -> float:
+    turns: dict[str, list[dict[str, float]]] = {"candidate": [], "opponent": []}
+    try:
+        for number, name in enumerate(("candidate", "opponent", "opponent", "candidate")):
+            turn = contest.candidate if name == "candidate" else contest.opponent
+            turns[name].append(turn(number // 2))
+            watch.append(sentinel())
+    finally:
+        contest.close()
+    means = {name: {uuid: fmean(turn[uuid] for turn in found) for uuid in weights} for name, found in turns.items()}
+    return log_ratio(means["opponent"], means["candidate"], weights, objective)
+
+
+def log_ratio(slow: dict[str, float], fast: dict[str, float], weights: dict[str, float], objective: Objective) -> float:
+    """ln of how many times faster `fast` is than `slow`, by the run's objective."""
+    if objective == "geomean":
+        return sum(weight * math.log(slow[uuid] / fast[uuid]) for uuid, weight in weights.items())
+    return math.log(sum(weight * slow[uuid] for uuid, weight in weights.items()) / sum(weight * fast[uuid] for uuid, weight in weights.items()))
+
+
+def cpu_sentinel() -> Callable[[], float]:
+    """Seconds of a fixed computation on this process's core: the least of several tries, since interruptions only add."""
+    import torch
+
+    left = torch.ones(160, 160)
+
+    def measure() -> float:
+        times = []
+        for _ in range(8):
+            begin = time.perf_counter()
+            for _ in range(4):
+                left @ left
+            times.append(time.perf_counter() - begin)
+        return min(times)
+
+    return measure
+
+
+def cuda_sentinel(index: int) -> Callable[[], float]:
+    """The same on the device, in the judge's own context, synchronised."""
+    import torch
+
+    left = torch.ones(2048, 2048, device=f"cuda:{index}")
+
+    def measure() -> float:
+        times = []
+        for _ in range(8):
+            torch.cuda.synchronize(index)
+            begin = time.perf_counter()
+            left @ left
+            torch.cuda.synchronize(index)
+            times.append(time.perf_counter() - begin)
+        return min(times)
+
+    return measure

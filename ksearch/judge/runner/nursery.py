@@ -1,0 +1,111 @@
+"""`python -m ksearch.judge.runner.nursery FD CUDA`: a fork server, so that a runner starts in milliseconds, torch imported.
+
+It is started with a clean environment, holds one descriptor and no secret, and never initialises CUDA. For each request it
+forks a keeper, the keeper enters fresh namespaces and forks the runner, which is process 1 there: when the keeper or the
+runner ends, everything the candidate started ends too.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+from typing import NoReturn
+
+from ksearch.judge.channel import Channel, ChannelClosed
+from ksearch.judge.process import die_with_parent
+from ksearch.judge.sandbox import namespaces
+from ksearch.judge.sandbox.wall import WallPlan, WallRefused, raise_wall
+
+
+def main(descriptor: int, *, cuda: bool) -> None:
+    die_with_parent(os.getppid())
+    _import_ahead(cuda=cuda)
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are reaped by the kernel
+    channel = Channel(socket.socket(fileno=descriptor))
+    channel.send({"ready": True, "threads": len(os.listdir("/proc/self/task"))})
+    while True:
+        try:
+            message, passed = channel.receive_with_descriptors()
+        except ChannelClosed:
+            return
+        if os.fork() == 0:
+            channel.close()
+            _keep(WallPlan.model_validate(message["plan"]), message["threads"], *passed)
+        for end in passed:
+            os.close(end)
+
+
+def _import_ahead(*, cuda: bool) -> None:
+    """Everything of this program that a runner uses: behind the wall its files can't be read."""
+    import torch  # noqa: F401
+
+    from ksearch.judge.runner import cpu_calls, stub, views  # noqa: F401
+
+    try:
+        import tvm_ffi  # noqa: F401
+    except ImportError:  # C++ and CUDA candidates then fail to load, and say why
+        pass
+    if cuda:
+        import triton  # noqa: F401
+
+        from ksearch.judge.runner import cuda_calls  # noqa: F401
+
+
+def _keep(plan: WallPlan, threads: int, work: int, report: int, output: int) -> NoReturn:
+    """The keeper: namespaces, then the runner in them; tells the judge the runner's pidfd, and its status at the end."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    parent = os.getppid()
+    entered = () if "namespaces" in plan.without else namespaces.enter()
+    die_with_parent(parent)
+    child = os.fork()
+    if child == 0:
+        os.close(report)
+        _become_runner(plan, threads, entered, work, output)
+    reports = Channel(socket.socket(fileno=report))
+    for end in (work, output):
+        os.close(end)
+    try:
+        reports.send({"pid": child}, [os.pidfd_open(child)])
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        reports.send({"status": status})
+    except (ChannelClosed, OSError):
+        os._exit(1)
+    os._exit(0)
+
+
+def _become_runner(plan: WallPlan, threads: int, entered: tuple[str, ...], work: int, output: int) -> NoReturn:
+    die_with_parent()
+    os.setsid()
+    _own_descriptors(work, output)
+    os.chdir(plan.scratch)
+    folders = {"HOME": plan.scratch, "TMPDIR": plan.scratch, "TRITON_CACHE_DIR": os.path.join(plan.scratch, "triton")}
+    os.environ.update(folders)
+    channel = Channel(socket.socket(fileno=3))
+    try:
+        layers = raise_wall(plan, entered)
+    except (WallRefused, OSError) as error:
+        channel.send({"refused": str(error)})
+        os._exit(1)
+    die_with_parent()  # giving up capabilities may have cleared it
+    from ksearch.judge.runner.stub import serve
+
+    channel.send({"layers": list(layers)})
+    serve(channel, threads=threads, cuda=plan.cuda)
+    os._exit(0)
+
+
+def _own_descriptors(work: int, output: int) -> None:
+    """0 is empty, 1 and 2 are captured, 3 is the work channel; nothing else stays open."""
+    work, output = (os.dup2(end, 64 + k) for k, end in enumerate((work, output)))
+    null = os.open(os.devnull, os.O_RDWR)
+    for source, target in ((null, 0), (output, 1), (output, 2), (work, 3)):
+        os.dup2(source, target)
+    os.closerange(4, 1024)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), cuda=sys.argv[2] == "1")
