@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ksearch.judge.channel import Channel, ChannelClosed, ChannelTimeout
-from ksearch.judge.runner.stub import GO
+from ksearch.judge.runner.stub import GO, PING
 from ksearch.judge.sandbox.wall import WallPlan
 
 START_S = 120.0
@@ -140,9 +140,20 @@ class Runner:
             raise RunnerError(str(answer["error"]))
         return answer
 
+    def ping(self, timeout_s: float) -> float:
+        """Seconds of an empty round trip."""
+        return self._round_trip(PING, timeout_s)[0]
+
     def go(self, timeout_s: float) -> float:
         """Run the bound calls once; seconds by this process's clock from request to answer. The runner is stopped on return."""
-        payload = GO + secrets.token_bytes(16)
+        seconds, problem = self._round_trip(GO, timeout_s)
+        self.stop()
+        if problem is not None:
+            raise RunnerError(problem)
+        return seconds
+
+    def _round_trip(self, request: bytes, timeout_s: float) -> tuple[float, str | None]:
+        payload = request + secrets.token_bytes(16)
         try:
             begin = time.perf_counter()
             self.work.send_bytes(payload)
@@ -154,11 +165,7 @@ class Runner:
             raise RunnerTimeout(f"no answer to a call within {timeout_s:g} s") from error
         except ChannelClosed as error:
             raise RunnerDied(self.ending(str(error))) from error
-        self.stop()
-        if answer != payload:
-            error_text = self._error_in(answer)
-            raise RunnerError(error_text)
-        return seconds
+        return seconds, None if answer == payload else self._error_in(answer)
 
     def _error_in(self, answer: bytes) -> str:
         try:

@@ -45,14 +45,23 @@ class Contest:
 
 
 def pair(open_block: Callable[[int], Contest], weights: dict[str, float], objective: Objective, sentinel: Callable[[], float]) -> PairedResult:
-    """Batches of blocks until the sentinel holds still, three at most; the last batch is told, promoted only if it held."""
+    """Batches of blocks until the sentinel holds still, three at most; the last batch is told, promoted only if it held.
+
+    A batch that is void already is broken off, unless it is the last.
+    """
     for batch in range(BATCHES):
-        watch = [sentinel()]
-        ratios = [_block(open_block(batch * BLOCKS + k), weights, objective, sentinel, watch) for k in range(BLOCKS)]
-        shift = max(abs(value / median(watch) - 1) for value in watch)
-        if shift <= SENTINEL_LIMIT:
+        watch: list[float] = [sentinel()]
+        ratios: list[float] = []
+        while len(ratios) < BLOCKS and (shift_of(watch) <= SENTINEL_LIMIT or batch == BATCHES - 1):
+            ratios.append(_block(open_block(batch * BLOCKS + len(ratios)), weights, objective, sentinel, watch))
+        if shift_of(watch) <= SENTINEL_LIMIT:
             break
-    return conclude(ratios, shift)
+    return conclude(ratios, shift_of(watch))
+
+
+def shift_of(watch: Sequence[float]) -> float:
+    """Largest relative move of the sentinel from its median."""
+    return max(abs(value / median(watch) - 1) for value in watch)
 
 
 def conclude(ratios: Sequence[float], shift: float) -> PairedResult:

@@ -104,6 +104,10 @@ class Session:
         self.runner.stop()
         return Executed(seconds, stamps)
 
+    def ping(self) -> float:
+        """Seconds of an empty round trip, the runner not being stopped."""
+        return self.runner.ping(self.timeout_s)
+
     def resume(self) -> None:
         self.runner.resume()
 

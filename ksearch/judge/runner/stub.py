@@ -13,6 +13,8 @@ from typing import Any, Protocol
 from ksearch.judge.channel import Channel, ChannelClosed
 
 GO = b"go"
+PING = b"ping"
+"""Answered like `go`, with nothing done between."""
 MAX_TRACEBACK = 8000
 
 
@@ -65,6 +67,8 @@ def _answer(channel: Channel, calls: Calls) -> bool:
         payload, descriptors = channel.receive_raw(None)
         if payload.startswith(GO):
             calls.run()
+            channel.send_bytes(payload)
+        elif payload.startswith(PING):
             channel.send_bytes(payload)
         else:
             channel.send(_perform(channel.parse(payload), descriptors, calls))

@@ -1,0 +1,42 @@
+"""What the search asks of an evaluator, wherever it judges."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from ksearch.judge.verdict import Job, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """`measuring`: jobs measured at a time; `compiling`: jobs prepared beside them. `devices` as jobs name them."""
+
+    devices: tuple[str, ...]
+    measuring: int
+    compiling: int
+    needs_torch: bool = True
+
+
+class Evaluator(Protocol):
+    """Places jobs on devices. Futures always get a Verdict: a lost machine is Status.INFRASTRUCTURE, not an exception."""
+
+    @property
+    def name(self) -> str: ...
+
+    def capabilities(self) -> Capabilities: ...
+
+    def submit(self, job: Job) -> Future[Verdict]:
+        """Never blocks. After `close`, RuntimeError."""
+        ...
+
+    def close(self) -> None:
+        """Ends every process; jobs without an answer get an INFRASTRUCTURE verdict."""
+        ...
+
+
+def infrastructure_verdict(job: Job, message: str) -> Verdict:
+    from ksearch.judge.verdict import Evidence, Status
+
+    return Verdict(job=job.job, solution=job.solution.digest, status=Status.INFRASTRUCTURE, evidence=Evidence(message=message))
