@@ -128,6 +128,20 @@ def stage(arena: Arena, layout: Layout, base: int, inputs: tuple[Any, ...], seed
     return call
 
 
+def renew(arena: Arena, call: CallSet, inputs: tuple[Any, ...], seed: int) -> list[int]:
+    """Write the inputs that are other objects than the set's, and a new fill; returns the places of those inputs."""
+    pairs = enumerate(zip(call.inputs, inputs, strict=True))
+    changed = [place for place, (old, new) in pairs if old is not new and hasattr(new, "data_ptr")]
+    for place in changed:
+        slot = call.layout.inputs[place]
+        raw = as_bytes(inputs[place])
+        call.image[slot.offset : slot.offset + slot.size] = raw
+        arena.memory[call.base + slot.offset : call.base + slot.offset + slot.size] = raw
+    call.inputs, call.seed = inputs, seed
+    refill(arena, call)
+    return changed
+
+
 def _guarded(layout: Layout) -> torch.Tensor:
     """Room for the inputs, with random bytes between and behind them."""
     import torch

@@ -288,8 +288,22 @@ def spawn(nursery: Nursery, plan: WallPlan, memory_bytes: int) -> Runner:
     return runner
 
 
+SCRATCH_PREFIX = "ksearch-scratch-"
+
+
 def new_scratch() -> Path:
-    return Path(tempfile.mkdtemp(prefix="ksearch-runner-"))
+    """A folder for one runner, in one for this process: what a killed judge leaves can be told from what is in use."""
+    parent = Path(tempfile.gettempdir()) / f"{SCRATCH_PREFIX}{os.getpid()}"
+    parent.mkdir(mode=0o700, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=parent))
+
+
+def sweep_scratch() -> None:
+    """Remove what judges that were killed left behind, and nothing of a live process or another user."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH_PREFIX}*"):
+        owner = folder.name.removeprefix(SCRATCH_PREFIX)
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists() and folder.lstat().st_uid == os.getuid():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _signal(pid: int, number: int) -> None:
@@ -331,5 +345,3 @@ def _running(pid: int) -> bool:
     except OSError:
         return False
     return any(state not in "TtZX" for state in states)
-
-

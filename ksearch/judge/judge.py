@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from typing import Any
 
 import ksearch.judge.host as host
 from ksearch.definitions.schema import Definition
@@ -43,6 +44,7 @@ class Judge:
         self._oracles: dict[str, Oracle] = {}
         self._baselines = BaselineTimes()
         self._cache = ArtefactStore(cache_root())
+        host.sweep_scratch()
 
     def warm(self, device: str) -> None:
         """Start what takes long (importing torch) before the first job."""
@@ -78,8 +80,8 @@ class Judge:
 
     def _bench(self, spec: str) -> Bench:
         if spec not in self._benches:
-            nursery = self._nursery(cuda=spec != "cpu")
             device = open_device(spec)
+            nursery = self._nursery(cuda=device.cuda)
             _settle_down(device)
             if device.cuda:
                 from ksearch.judge.cuda_timing import DeviceClock
@@ -124,11 +126,12 @@ class Judge:
             seed=seeds.master,
             reproduce=_keep_for_reproduction(job, seeds),
         )
-        common = _common(job, cascade) if cascade is not None else {"job": job.job, "solution": job.solution.digest}
+        common: dict[str, Any] = {"job": job.job, "solution": job.solution.digest}
+        common |= {} if cascade is None else _common(job, cascade)
         return Verdict(**common, status=failure.status, stage=failure.stage, evidence=evidence)
 
 
-def _common(job: Job, cascade: Cascade) -> dict[str, object]:
+def _common(job: Job, cascade: Cascade) -> dict[str, Any]:
     progress = cascade.progress
     return {
         "job": job.job,
@@ -181,4 +184,3 @@ def _keep_for_reproduction(job: Job, seeds: Seeds) -> str:
     for old in sorted(folder.glob("*.job.json"), key=lambda kept: kept.stat().st_mtime)[:-KEPT_FAILURES]:
         old.unlink(missing_ok=True)
     return f"ksearch evaluate {path}"
-

@@ -44,7 +44,9 @@ class Contest:
             session.close()
 
 
-def pair(open_block: Callable[[int], Contest], weights: dict[str, float], objective: Objective, sentinel: Callable[[], float]) -> PairedResult:
+def pair(
+    open_block: Callable[[int], Contest], weights: dict[str, float], objective: Objective, sentinel: Callable[[], float]
+) -> PairedResult:
     """Batches of blocks until the sentinel holds still, three at most; the last batch is told, promoted only if it held.
 
     A batch that is void already is broken off, unless it is the last.
@@ -88,7 +90,9 @@ def log_ratio(slow: dict[str, float], fast: dict[str, float], weights: dict[str,
     """ln of how many times faster `fast` is than `slow`, by the run's objective."""
     if objective == "geomean":
         return sum(weight * math.log(slow[uuid] / fast[uuid]) for uuid, weight in weights.items())
-    return math.log(sum(weight * slow[uuid] for uuid, weight in weights.items()) / sum(weight * fast[uuid] for uuid, weight in weights.items()))
+    return math.log(
+        sum(weight * slow[uuid] for uuid, weight in weights.items()) / sum(weight * fast[uuid] for uuid, weight in weights.items())
+    )
 
 
 def cpu_sentinel() -> Callable[[], float]:

@@ -8,22 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from ksearch.definitions.schema import Solution
-from ksearch.judge.arena import Arena, CallSet, Layout, changed_input, fill_of, overrun, read_outputs, refill, stage
+from ksearch.judge.arena import Arena, CallSet, Layout, changed_input, fill_of, overrun, read_outputs, refill, renew, stage
 from ksearch.judge.compile import write_sources
 from ksearch.judge.device import Device
-from ksearch.judge.host import Nursery, Runner, new_scratch, spawn
+from ksearch.judge.host import HostFailure, Nursery, Runner, RunnerDied, RunnerError, RunnerTimeout, new_scratch, spawn
 from ksearch.judge.sandbox.wall import WallPlan
 from ksearch.judge.verdict import Limits
 
 ARTEFACT = "kernel.so"
+DEVICE_START_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """One request: seconds by the judge's clock, and the raw stamps of the device's clocks (none on cpu)."""
+    """One request: seconds by the judge's clock, and the runner's answer, with the raw stamps of the device's clocks (none on cpu)."""
 
     seconds: float
-    stamps: dict[str, Any] = field(default_factory=dict)
+    answer: dict[str, Any] = field(default_factory=dict)
 
 
 class Session:
@@ -53,7 +54,11 @@ class Session:
             (folder / ARTEFACT).write_bytes(artefact.read_bytes())
         spec = solution.spec
         module = spec.entry_file.removesuffix(".py").replace("/", ".")
-        message = {"op": "load", "artefact": None if artefact is None else str(folder / ARTEFACT), "folder": str(folder / "src")}
+        message: dict[str, Any] = {
+            "op": "load",
+            "artefact": None if artefact is None else str(folder / ARTEFACT),
+            "folder": str(folder / "src"),
+        }
         message |= {"module": module, "symbol": spec.entry_symbol, "destination_passing": spec.destination_passing_style}
         self.runner.ask(message, self.timeout_s)
 
@@ -75,18 +80,23 @@ class Session:
         """New values at the same addresses, for calls that stay bound (scalars, which have no address, must be the same)."""
         renewed = stage(self.arena, call.layout, call.base, inputs, seed)
         if self._settles:
-            self.runner.ask({"op": "refresh"}, self.timeout_s)
+            self.runner.ask({"op": "refresh", "inputs": True}, self.timeout_s)
         return renewed
 
     def refill(self, call: CallSet) -> None:
         """New random bytes in the outputs, the inputs as they are."""
         refill(self.arena, call)
         if self._settles:
-            self.runner.ask({"op": "refresh"}, self.timeout_s)
+            self.runner.ask({"op": "refresh", "inputs": False}, self.timeout_s)
 
-    def bind(self, calls: Sequence[CallSet]) -> None:
-        """Have the runner make its arguments for these calls; outside the clock."""
-        message: dict[str, Any] = {"op": "bind", "bases": [call.base for call in calls], "inputs": [], "outputs": []}
+    def renew(self, calls: Sequence[CallSet], inputs: Sequence[tuple[Any, ...]], seeds: Sequence[int]) -> None:
+        """New values at new addresses on the device; inputs that are the objects they were stay where they are."""
+        changed = [renew(self.arena, call, given, seed) for call, given, seed in zip(calls, inputs, seeds, strict=True)]
+        self.runner.ask({"op": "renew", "inputs": changed}, self.timeout_s)
+
+    def bind(self, calls: Sequence[CallSet], *, timed: bool = False) -> None:
+        """Have the runner make its arguments for these calls, outside the clock. `timed`: stamp each call (CUDA only)."""
+        message: dict[str, Any] = {"op": "bind", "bases": [call.base for call in calls], "inputs": [], "outputs": [], "timed": timed}
         if calls:
             layout = calls[0].layout
             values = zip(layout.inputs, calls[0].inputs, strict=True)
@@ -94,15 +104,18 @@ class Session:
             message["outputs"] = [slot.describe() for slot in layout.outputs]
         self.runner.ask(message, self.timeout_s)
 
-    def go(self) -> Executed:
-        """Run what is bound, once. The runner is stopped on return, and its outputs are in shared memory."""
+    def go(self, *, all_inputs: bool = True) -> Executed:
+        """Run what is bound, once. The runner is stopped on return, and its outputs are in shared memory.
+
+        `all_inputs` False leaves a device's large inputs there, unseen this time.
+        """
         seconds = self.runner.go(self.timeout_s)
         if not self._settles:
             return Executed(seconds)
         self.runner.resume()
-        stamps = self.runner.ask({"op": "settle"}, self.timeout_s)
+        answer = self.runner.ask({"op": "settle", "all_inputs": all_inputs}, self.timeout_s)
         self.runner.stop()
-        return Executed(seconds, stamps)
+        return Executed(seconds, answer)
 
     def ping(self) -> float:
         """Seconds of an empty round trip, the runner not being stopped."""
@@ -132,9 +145,7 @@ class Session:
             self._arena = None
 
 
-def open_session(
-    nursery: Nursery, device: Device, limits: Limits, remaining_s: Callable[[], float], *, unsafe: bool
-) -> Session:
+def open_session(nursery: Nursery, device: Device, limits: Limits, remaining_s: Callable[[], float], *, unsafe: bool) -> Session:
     """A fresh runner behind the wall. Raises HostFailure."""
     scratch = new_scratch()
     plan = WallPlan(
@@ -145,4 +156,16 @@ def open_session(
         core=device.core,
         unsafe=unsafe,
     )
-    return Session(spawn(nursery, plan, limits.memory_bytes), limits, remaining_s, settles=device.cuda)
+    session = Session(spawn(nursery, plan, limits.memory_bytes), limits, remaining_s, settles=device.cuda)
+    if device.cuda:
+        prepare(session, device)
+    return session
+
+
+def prepare(session: Session, device: Device) -> None:
+    """Device context and clocks, before the candidate is loaded. Raises HostFailure: nothing of a candidate is in it yet."""
+    try:
+        session.runner.ask({"op": "prepare", "device": device.index, "cupti": device.cupti}, DEVICE_START_S)
+    except (RunnerDied, RunnerError, RunnerTimeout) as error:
+        session.close()
+        raise HostFailure(f"no runner on {device.spec}: {error}; {session.runner.log.text[-500:]}") from error

@@ -103,7 +103,9 @@ def _turn_of(checker: Checker, session: Session, workloads: Sequence[Workload], 
 class _Timer:
     """Times one candidate on one workload. `label` decides the inputs, with the workload and the job's seed."""
 
-    def __init__(self, checker: Checker, session: Session, workload: Workload, trip: RoundTrip, label: tuple[object, ...] = ("timing",)) -> None:
+    def __init__(
+        self, checker: Checker, session: Session, workload: Workload, trip: RoundTrip, label: tuple[object, ...] = ("timing",)
+    ) -> None:
         self.checker, self.session, self.workload, self.trip, self.label = checker, session, workload, trip, label
         self.layout = Layout.of(checker.definition, workload)
         self.source = checker.source_of(workload)

@@ -40,7 +40,11 @@ class DsaTopkOracle:
 
     @staticmethod
     def recognises(definition: Definition) -> bool:
-        return tuple(definition.inputs) == INPUTS and tuple(definition.outputs) == (OUTPUT,) and {"page_size", "topk"} <= set(definition.const_axes)
+        return (
+            tuple(definition.inputs) == INPUTS
+            and tuple(definition.outputs) == (OUTPUT,)
+            and {"page_size", "topk"} <= set(definition.const_axes)
+        )
 
     def expect(self, workload: str, inputs: tuple[Any, ...]) -> Expectation:
         lengths = inputs[3].tolist()

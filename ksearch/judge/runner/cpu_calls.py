@@ -50,14 +50,19 @@ class CpuCalls:
             for arguments, _ in self.bound:
                 function(*arguments)
 
-    def refresh(self) -> None:
-        """The bound tensors are the shared pages: they have the new values already."""
-
-    def settle(self) -> dict[str, Any]:
+    def prepare(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Nothing to set up on a CPU."""
         return {}
 
-    def prepare(self, message: dict[str, Any]) -> None:
-        """Nothing to set up on a CPU."""
+    def refresh(self, message: dict[str, Any]) -> None:
+        """The bound tensors are the shared pages: they have the new values already."""
+
+    def renew(self, message: dict[str, Any]) -> None:
+        raise NotImplementedError("on a CPU new addresses come with a new bind")
+
+    def settle(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Outputs are where they belong."""
+        return {}
 
 
 def _mapped(descriptor: int, size: int) -> mmap.mmap:
