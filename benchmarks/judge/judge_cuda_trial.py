@@ -98,7 +98,9 @@ def solution(language: Language, source: str) -> Solution:
     spec = BuildSpec(
         language=language, target_hardware=("cuda",), entry_point=f"{path}::run", binding="tvm-ffi" if language == "cuda" else None
     )
-    return Solution(name=f"trial-{language}", definition=RMSNORM, author="trial", spec=spec, sources=(SourceFile(path=path, content=source),))
+    return Solution(
+        name=f"trial-{language}", definition=RMSNORM, author="trial", spec=spec, sources=(SourceFile(path=path, content=source),)
+    )
 
 
 def job(given: argparse.Namespace, candidate: Solution, workloads: list[Workload]) -> Job:
@@ -138,7 +140,8 @@ def topk_workloads() -> list[Workload]:
 
 def tell(name: str, verdict: Verdict, expected: str) -> bool:
     right = verdict.status.value == expected
-    print(f"{'ok  ' if right else 'BAD '} {name}: {verdict.status} at {verdict.stage}, wall {verdict.wall_seconds:.2f} s, timer {verdict.timer}")
+    where = f"{verdict.status} at {verdict.stage}, wall {verdict.wall_seconds:.2f} s, timer {verdict.timer}"
+    print(f"{'ok  ' if right else 'BAD '} {name}: {where}")
     if verdict.evidence is not None:
         print(f"     {verdict.evidence.message[:400]}")
         if not right:

@@ -103,8 +103,11 @@ class Checker:
         self.refuse_trespass(session, call, stage, workload)
         self.refuse_untouched(session, call, stage, workload)
         session.resume()
-        expectation = self.oracle.expect(workload.uuid, call.inputs)
+        expectation = self.expect(workload, call.inputs)
         return expectation, self.judge(expectation, outputs, stage, workload, note)
+
+    def expect(self, workload: Workload, inputs: tuple[Any, ...]) -> Expectation:
+        return self.oracle.expect(workload.uuid, inputs, self.source_of(workload).new)
 
     def refuse_trespass(self, session: Session, call: CallSet, stage: Stage, workload: Workload) -> None:
         if (what := session.trespass(call)) is not None:

@@ -98,8 +98,8 @@ class Judge:
         if key not in self._oracles:
             oracle = oracle_for(job.definition, Reference(job.definition))
             workload = smallest([judged.workload for judged in job.workloads])
-            inputs = InputSource(job.definition, workload, device.spec, job.dataset_root).new(seeds.of("definition"))
-            oracle.refuse_nonsense(oracle.expect(workload.uuid, inputs))
+            draw = InputSource(job.definition, workload, device.spec, job.dataset_root).new
+            oracle.refuse_nonsense(oracle.expect(workload.uuid, draw(seeds.of("definition")), draw))
             self._oracles[key] = oracle
         return self._oracles[key]
 

@@ -158,11 +158,11 @@ def open_session(nursery: Nursery, device: Device, limits: Limits, remaining_s: 
     )
     session = Session(spawn(nursery, plan, limits.memory_bytes), limits, remaining_s, settles=device.cuda)
     if device.cuda:
-        prepare(session, device)
+        _prepare(session, device)
     return session
 
 
-def prepare(session: Session, device: Device) -> None:
+def _prepare(session: Session, device: Device) -> None:
     """Device context and clocks, before the candidate is loaded. Raises HostFailure: nothing of a candidate is in it yet."""
     try:
         session.runner.ask({"op": "prepare", "device": device.index, "cupti": device.cupti}, DEVICE_START_S)

@@ -175,5 +175,5 @@ def verify(checker: Checker, session: Session, workload: Workload, calls: list[C
     chance = secrets.SystemRandom()
     count = math.floor(CHECKED_SHARE * len(calls) + chance.random())  # a tenth on average, whatever the number
     for call in chance.sample(calls, min(len(calls), max(least, count))):
-        expectation = checker.oracle.expect(workload.uuid, call.inputs)
+        expectation = checker.expect(workload, call.inputs)
         checker.judge(expectation, session.outputs(call), Stage.TIMING, workload, "inside timing: ")

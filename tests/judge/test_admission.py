@@ -62,7 +62,13 @@ def test_lines_that_are_no_jobs_are_answered_and_the_rest_judged(cache: Path) ->
     lines = ["{", '{"job": 1}', "", job_of(solution("run = 3")).model_dump_json()]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run(
-        [sys.executable, "-m", "ksearch.judge"], input="\n".join(lines), capture_output=True, text=True, env=environment, timeout=90, check=True
+        [sys.executable, "-m", "ksearch.judge"],
+        input="\n".join(lines),
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=90,
+        check=True,
     )
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [sorted(answer)[0] for answer in answers[:2]] == ["error", "error"]

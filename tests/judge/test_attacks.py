@@ -19,9 +19,19 @@ FAILING = {
     "sys.exit": "import sys\ndef run(x, w, out):\n    sys.exit(0)",
     "segmentation fault": "import ctypes\ndef run(x, w, out):\n    ctypes.string_at(0)",
     "memory hog": "def run(x, w, out):\n    hog = [bytearray(1 << 28) for _ in range(64)]",
-    "shared memory hog": "import mmap\nM = []\ndef run(x, w, out):\n    while True:\n        m = mmap.mmap(-1, 1 << 28); m[::4096] = b'x' * (1 << 16); M.append(m)",
+    "shared memory hog": """
+import mmap
+M = []
+def run(x, w, out):
+    while True:
+        M.append(mmap.mmap(-1, 1 << 28)); M[-1][::4096] = b'x' * (1 << 16)
+""",
     "fork bomb": "import os\ndef run(x, w, out):\n    while True: os.fork()",
-    "thread bomb": "import threading, time\ndef run(x, w, out):\n    while True: threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
+    "thread bomb": """
+import threading, time
+def run(x, w, out):
+    while True: threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+""",
     "stops itself": "import os, signal\ndef run(x, w, out):\n    os.kill(os.getpid(), signal.SIGSTOP); import time; time.sleep(100)",
     "closes every descriptor": "import os\ndef run(x, w, out):\n    os.closerange(0, 4096)",
 }

@@ -8,7 +8,11 @@ from ksearch.evaluators.judge_process import JudgeProcess
 from ksearch.judge.verdict import Stage, Status, Verdict
 from tests.judge.conftest import HONEST, HONEST_CPP, Judged, job_of, solution
 
-RETURNING = HONEST.replace("def run(x, w, out):", "def run(x, w):").replace("out.copy_(", "return (").replace(" * w.float())", " * w.float()).to(x.dtype)")
+RETURNING = (
+    HONEST.replace("def run(x, w, out):", "def run(x, w):")
+    .replace("out.copy_(", "return (")
+    .replace(" * w.float())", " * w.float()).to(x.dtype)")
+)
 
 
 def latencies(verdict: Verdict) -> list[float]:

@@ -27,12 +27,24 @@ print('fork', tried(lambda: os.fork() or os._exit(0)))
 """
 
 
-def confined(tmp_path: Path, *, processes: bool = False, without: tuple[str, ...] = (), unsafe: bool = False) -> subprocess.CompletedProcess[str]:
+def confined(
+    tmp_path: Path, *, processes: bool = False, without: tuple[str, ...] = (), unsafe: bool = False
+) -> subprocess.CompletedProcess[str]:
     scratch, outside = tmp_path / "scratch", tmp_path / "outside.txt"
     scratch.mkdir()
     outside.write_text("secret")
     plan = WallPlan(scratch=str(scratch), processes=processes, without=without, unsafe=unsafe)
-    command = [sys.executable, "-m", "ksearch.judge.sandbox.confine", plan.model_dump_json(), "--", sys.executable, "-c", PROBE, str(outside)]
+    command = [
+        sys.executable,
+        "-m",
+        "ksearch.judge.sandbox.confine",
+        plan.model_dump_json(),
+        "--",
+        sys.executable,
+        "-c",
+        PROBE,
+        str(outside),
+    ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
 
