@@ -29,9 +29,9 @@ PINGS = 5
 """Empty round trips right before each request: their median is what the request itself costs, at that moment."""
 MAX_CALLS = 64
 """Most calls in a request: more would cost more in fresh inputs than they would gain in resolution."""
-MEASURE_S = 0.15
+MEASURE_S = 0.1
 """Time to spend in a workload's requests, as far as samples allow."""
-STAGING_S = 0.15
+STAGING_S = 0.1
 """Time to spend on fresh inputs of a workload."""
 STAGED_BYTES = 32 * 2**20
 MIN_REQUESTS = 3

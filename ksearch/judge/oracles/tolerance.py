@@ -52,9 +52,7 @@ class ToleranceOracle:
         if workload not in self._limits:
             cases = [inputs] if draw is None else [draw(seed) for seed in LEARNING_SEEDS]
             learnt = [self._learn(*self._exact(workload, case), case) for case in cases]
-            self._limits[workload] = [
-                (max(row for row, _ in found), max(whole for _, whole in found)) for found in zip(*learnt, strict=True)
-            ]
+            self._limits[workload] = [_largest(found) for found in zip(*learnt, strict=True)]
         return Expectation(inputs, _Expected([value.cpu() for value in exact], self._limits[workload]))
 
     def _exact(self, workload: str, inputs: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
@@ -190,6 +188,10 @@ def element_name(name: str, flat: int, shape: tuple[int, ...]) -> str:
         flat, place = divmod(flat, extent)
         index.append(place)
     return f"{name}[{', '.join(map(str, reversed(index)))}]"
+
+
+def _largest(limits: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    return max(row for row, _ in limits), max(whole for _, whole in limits)
 
 
 def _larger(a: float | None, b: float | None) -> float | None:
