@@ -298,6 +298,11 @@ def new_scratch() -> Path:
     return Path(tempfile.mkdtemp(dir=parent))
 
 
+def drop_scratch() -> None:
+    """This process's folder, when it is done."""
+    shutil.rmtree(Path(tempfile.gettempdir()) / f"{SCRATCH_PREFIX}{os.getpid()}", ignore_errors=True)
+
+
 def sweep_scratch() -> None:
     """Remove what judges that were killed left behind, and nothing of a live process or another user."""
     for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH_PREFIX}*"):

@@ -71,6 +71,7 @@ class Judge:
     def close(self) -> None:
         for nursery in self._nurseries.values():
             nursery.close()
+        host.drop_scratch()
 
     def _nursery(self, *, cuda: bool) -> host.Nursery:
         if cuda not in self._nurseries:
