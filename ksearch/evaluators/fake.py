@@ -165,6 +165,3 @@ def _result(judged: JudgedWorkload, toy: Toy, noise: float, chance: random.Rando
 
 def _device(job: Job) -> DeviceInfo:
     return DeviceInfo(kind="cuda" if job.device.startswith("cuda") else "cpu", name="fake")
-
-
-

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from ksearch.definitions.schema import BuildSpec, Definition, Solution, SourceFile, Workload
 from ksearch.judge.failures import StageFailure
 
+Measure = Callable[[Solution, list[Workload]], dict[str, float]]
+
 
 class BaselineFailed(Exception):
     """The baseline itself can't be built, run or believed: nothing can be said of a candidate."""
@@ -18,9 +20,7 @@ def reference_solution(definition: Definition) -> Solution:
         name=f"reference-{definition.name}",
         definition=definition.name,
         author="definition",
-        spec=BuildSpec(
-            language="python", target_hardware=("any",), entry_point="reference.py::run", destination_passing_style=False
-        ),
+        spec=BuildSpec(language="python", target_hardware=("any",), entry_point="reference.py::run", destination_passing_style=False),
         sources=(SourceFile(path="reference.py", content=definition.reference),),
     )
 
@@ -32,7 +32,11 @@ class BaselineTimes:
         self._known: dict[tuple[str, str, str], float] = {}
 
     def get(
-        self, baseline: Solution, device: str, workloads: Sequence[Workload], measure: Callable[[Solution, list[Workload]], dict[str, float]]
+        self,
+        baseline: Solution,
+        device: str,
+        workloads: Sequence[Workload],
+        measure: Measure,
     ) -> dict[str, float]:
         """Times by workload; `measure` is asked for those not known yet. Raises BaselineFailed."""
         keys = {workload.uuid: (baseline.digest, device, workload.model_dump_json()) for workload in workloads}
@@ -41,6 +45,7 @@ class BaselineTimes:
             try:
                 found = measure(baseline, missing)
             except StageFailure as error:
-                raise BaselineFailed(f"the baseline {baseline.name!r} fails: {error.message} (workload {error.workload}) {error.log[-500:]}") from error
+                where = f"(workload {error.workload}) {error.log[-500:]}"
+                raise BaselineFailed(f"the baseline {baseline.name!r} fails: {error.message} {where}") from error
             self._known |= {keys[uuid]: latency for uuid, latency in found.items()}
         return {uuid: self._known[key] for uuid, key in keys.items()}

@@ -178,7 +178,7 @@ class Cascade:
         total = sum(item.weight for item in judged)
         weights = {item.workload.uuid: item.weight / total for item in judged}
         device = self.bench.device
-        sentinel = cuda_sentinel(int(device.spec.partition(":")[2] or 0)) if device.cuda else cpu_sentinel()
+        sentinel = cuda_sentinel(device.index) if device.cuda else cpu_sentinel()
 
         def open_block(number: int) -> Contest:
             sessions = [self.open(solution, path) for solution, path in zip((self.job.solution, opponent), artefacts, strict=True)]

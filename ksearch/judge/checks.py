@@ -57,9 +57,7 @@ class Checker:
                 session.resume()
             self.judge(expectation, again, Stage.REPETITION, workload)
             if self.oracle.exact and any(not _same(a, b) for a, b in zip(first, again, strict=True)):
-                raise StageFailure(
-                    Status.INCORRECT_NUMERICAL, Stage.REPETITION, "two runs on equal inputs differ", workload=workload.uuid
-                )
+                raise StageFailure(Status.INCORRECT_NUMERICAL, Stage.REPETITION, "two runs on equal inputs differ", workload=workload.uuid)
 
     def mutation(self, session: Session, workloads: Iterable[Workload]) -> None:
         """New values at the same addresses, then values that differ only where a sampled fingerprint doesn't look."""
@@ -99,16 +97,17 @@ class Checker:
         self.judge(expectation, outputs, stage, workload)
         return call, expectation, errors
 
-    def _settle(
-        self, session: Session, call: CallSet, stage: Stage, workload: Workload, note: str = ""
-    ) -> tuple[Expectation, Errors]:
+    def _settle(self, session: Session, call: CallSet, stage: Stage, workload: Workload, note: str = "") -> tuple[Expectation, Errors]:
         """After a run, the runner being stopped: what it may not have done, then whether it is right."""
         outputs = session.outputs(call)
         self.refuse_trespass(session, call, stage, workload)
         self.refuse_untouched(session, call, stage, workload)
         session.resume()
-        expectation = self.oracle.expect(workload.uuid, call.inputs)
+        expectation = self.expect(workload, call.inputs)
         return expectation, self.judge(expectation, outputs, stage, workload, note)
+
+    def expect(self, workload: Workload, inputs: tuple[Any, ...]) -> Expectation:
+        return self.oracle.expect(workload.uuid, inputs, self.source_of(workload).new)
 
     def refuse_trespass(self, session: Session, call: CallSet, stage: Stage, workload: Workload) -> None:
         if (what := session.trespass(call)) is not None:
@@ -139,9 +138,6 @@ def blamed(session: Session, stage: Stage, workload: Workload) -> Iterator[None]
         raise from_runner(error, stage, workload.uuid, session.runner.log.text) from error
 
 
-
-
-
 def _bytes(values: Any) -> Any:
     import torch
 
@@ -152,7 +148,7 @@ def _same(a: Any, b: Any) -> bool:
     """Equal bytes (NaN equals itself)."""
     import torch
 
-    return torch.equal(_bytes(a), _bytes(b))
+    return bool(torch.equal(_bytes(a), _bytes(b)))
 
 
 def _unwritten(before: Any, old_fill: Any, after: Any, new_fill: Any) -> int | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from importlib import util
 from statistics import median
 from typing import Any
 
@@ -22,6 +21,7 @@ from ksearch.judge.device import Device
 from ksearch.judge.failures import StageFailure
 from ksearch.judge.host import HostFailure
 from ksearch.judge.paired import Turn
+from ksearch.judge.device_session import DeviceSession
 from ksearch.judge.session import Executed, Session
 from ksearch.judge.timing import calibrate
 from ksearch.judge.verdict import Stage, Status
@@ -39,16 +39,12 @@ EVENT_SLACK_US = 8.0
 """What an event's own record may come late by, on top of the activity it brackets."""
 
 
-def timer_name() -> str:
-    return "cupti" if util.find_spec("cupti") is not None else "cuda-events"
-
-
 class DeviceClock:
     """Times by the runner's stamps, bounded by the judge's own clock."""
 
     def __init__(self, device: Device) -> None:
         self.device = device
-        self.name = timer_name()
+        self.name = "cupti" if device.cupti else "cuda-events"
 
     def time(self, checker: Checker, session: Session, workloads: Sequence[Workload], timed_calls: int) -> dict[str, Timing]:
         resolution_us = calibrate(session).typical_s * 1e6
@@ -108,6 +104,8 @@ class _TimedCall:
     """Fresh calls of one candidate on one workload."""
 
     def __init__(self, clock: DeviceClock, checker: Checker, session: Session, workload: Workload, label: tuple[object, ...]) -> None:
+        if not isinstance(session, DeviceSession):
+            raise TypeError("a device clock times device sessions")
         self.clock, self.checker, self.session, self.workload, self.label = clock, checker, session, workload, label
         self.layout = Layout.of(checker.definition, workload)
         self.drawn = 0
@@ -124,7 +122,7 @@ class _TimedCall:
         self.checker.refuse_trespass(self.session, call, Stage.TIMING, self.workload)
         self.checker.refuse_untouched(self.session, call, Stage.TIMING, self.workload)
         if verified:
-            expectation = self.checker.oracle.expect(self.workload.uuid, call.inputs)
+            expectation = self.checker.expect(self.workload, call.inputs)
             self.checker.judge(expectation, self.session.outputs(call), Stage.TIMING, self.workload, "inside timing: ")
         span = self.clock.span_us(executed, self.workload)
         self.session.resume()

@@ -6,7 +6,7 @@ import os
 import platform
 import re
 from dataclasses import dataclass
-from importlib import metadata
+from importlib import metadata, util
 from pathlib import Path
 
 from ksearch.judge.process import usable_cores
@@ -26,6 +26,12 @@ class Device:
     info: DeviceInfo
     target: CompileTarget
     core: int | None = None
+    cupti: bool = False
+    """Whether cupti-python is installed; decides the timer, once for all jobs."""
+
+    @property
+    def index(self) -> int:
+        return int(self.spec.partition(":")[2] or 0)
 
     @property
     def cuda(self) -> bool:
@@ -44,7 +50,7 @@ def open_device(spec: str) -> Device:
 
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "kernel": platform.release()}
-    for name in ("torch", "triton", "apache-tvm-ffi", "numpy"):
+    for name in ("torch", "triton", "apache-tvm-ffi", "numpy", "cupti-python"):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -74,4 +80,4 @@ def _open_cuda(spec: str) -> Device:
     details = {"memory_bytes": str(properties.total_memory), "multiprocessors": str(properties.multi_processor_count)}
     details |= {"cuda": str(torch.version.cuda), **_versions(), "visible": os.environ.get("CUDA_VISIBLE_DEVICES", "")}
     info = DeviceInfo(kind="cuda", name=properties.name, details=details)
-    return Device(f"cuda:{index}", info, target_of(f"cuda:{index}"))
+    return Device(f"cuda:{index}", info, target_of(f"cuda:{index}"), cupti=util.find_spec("cupti") is not None)

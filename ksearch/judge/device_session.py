@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ksearch.definitions.schema import Solution, Workload
 from ksearch.judge.arena import CallSet, Layout, refill, stage
+from ksearch.judge.host import HostFailure, RunnerDied, RunnerError, RunnerTimeout
 from ksearch.judge.session import Executed, Session
+
+
+DEVICE_START_S = 120.0
 
 
 class DeviceSession(Session):
@@ -20,9 +25,12 @@ class DeviceSession(Session):
         self._stamps: dict[str, Any] = {}
         self._workload: Workload | None = None
 
-    def load(self, solution: Solution, artefact: Any) -> None:
-        """The runner is told what is judged before the candidate's code first runs."""
-        self.runner.ask({"op": "prepare", **self._preparation}, self.timeout_s)
+    def load(self, solution: Solution, artefact: Path | None) -> None:
+        """The runner sets up the device, and is told what is judged, before the candidate's code first runs."""
+        try:
+            self.runner.ask({"op": "prepare", **self._preparation}, DEVICE_START_S)
+        except (RunnerDied, RunnerError, RunnerTimeout) as error:
+            raise HostFailure(f"no runner on the device: {error}; {self.runner.log.text[-500:]}") from error
         super().load(solution, artefact)
 
     def stage(
@@ -49,6 +57,7 @@ class DeviceSession(Session):
         self.runner.ask({"op": "refresh"}, self.timeout_s)
 
     def bind(self, calls: Sequence[CallSet], *, check_inputs: bool = True) -> None:
+        """`check_inputs`: compare the inputs with what the seeds say once the call is done."""
         assert self._workload is not None
         message = {
             "op": "bind", "bases": [call.base for call in calls], "seeds": [call.seed for call in calls], "check_inputs": check_inputs,
@@ -57,9 +66,11 @@ class DeviceSession(Session):
         self.runner.ask(message, self.timeout_s)
 
     def go(self) -> Executed:
-        executed = super().go()
-        self._stamps = executed.stamps
-        return executed
+        """Run what is bound, bring the outputs to shared memory, stop the runner."""
+        seconds = self.runner.go(self.timeout_s, stop=False)
+        self._stamps = self.runner.ask({"op": "settle"}, self.timeout_s)
+        self.runner.stop()
+        return Executed(seconds, self._stamps)
 
     def trespass(self, call: CallSet) -> str | None:
         if (name := self._stamps.get("changed")) is not None:

@@ -146,10 +146,12 @@ class Runner:
         """Seconds of an empty round trip."""
         return self._round_trip(PING, timeout_s)[0]
 
-    def go(self, timeout_s: float) -> float:
-        """Run the bound calls once; seconds by this process's clock from request to answer. The runner is stopped on return."""
+    def go(self, timeout_s: float, *, stop: bool = True) -> float:
+        """Run the bound calls once; seconds by this process's clock from request to answer. The runner is stopped on return,
+        unless more is to be asked of it first."""
         seconds, problem = self._round_trip(GO, timeout_s)
-        self.stop()
+        if stop:
+            self.stop()
         if problem is not None:
             raise RunnerError(problem)
         return seconds
@@ -234,8 +236,7 @@ class Runner:
             return [self.pid, *(pid for pid in _processes() if pid != self.pid and _session(pid) == self.pid)]
         if "no-processes" in self.layers:
             return [self.pid]
-        own = _namespace(self.pid)
-        return [pid for pid in _processes() if own is not None and _namespace(pid) == own]
+        return _with_descendants(self.pid)
 
     def kill(self) -> None:
         if not self.closed:
@@ -290,8 +291,27 @@ def spawn(nursery: Nursery, plan: WallPlan, memory_bytes: int) -> Runner:
     return runner
 
 
+SCRATCH_PREFIX = "ksearch-scratch-"
+
+
 def new_scratch() -> Path:
-    return Path(tempfile.mkdtemp(prefix="ksearch-runner-"))
+    """A folder for one runner, in one for this process: what a killed judge leaves can be told from what is in use."""
+    parent = Path(tempfile.gettempdir()) / f"{SCRATCH_PREFIX}{os.getpid()}"
+    parent.mkdir(mode=0o700, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=parent))
+
+
+def drop_scratch() -> None:
+    """This process's folder, when it is done."""
+    shutil.rmtree(Path(tempfile.gettempdir()) / f"{SCRATCH_PREFIX}{os.getpid()}", ignore_errors=True)
+
+
+def sweep_scratch() -> None:
+    """Remove what judges that were killed left behind, and nothing of a live process or another user."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH_PREFIX}*"):
+        owner = folder.name.removeprefix(SCRATCH_PREFIX)
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists() and folder.lstat().st_uid == os.getuid():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _signal(pid: int, number: int) -> None:
@@ -318,11 +338,17 @@ def _session(pid: int) -> int | None:
         return None
 
 
-def _namespace(pid: int) -> str | None:
-    try:
-        return os.readlink(f"/proc/{pid}/ns/pid")
-    except OSError:
-        return None
+def _with_descendants(pid: int) -> list[int]:
+    """A process and all below it. As process 1 of its namespace it is also the parent of every orphan there."""
+    family = [pid]
+    for member in family:
+        try:
+            tasks = os.listdir(f"/proc/{member}/task")
+            lists = [Path(f"/proc/{member}/task/{task}/children").read_text() for task in tasks]
+        except OSError:
+            continue
+        family += [int(child) for text in lists for child in text.split()]
+    return family
 
 
 def _running(pid: int) -> bool:
@@ -333,5 +359,3 @@ def _running(pid: int) -> bool:
     except OSError:
         return False
     return any(state not in "TtZX" for state in states)
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from typing import Any
 
 import ksearch.judge.host as host
 from ksearch.definitions.schema import Definition
@@ -43,6 +44,7 @@ class Judge:
         self._oracles: dict[str, Oracle] = {}
         self._baselines = BaselineTimes()
         self._cache = ArtefactStore(cache_root())
+        host.sweep_scratch()
 
     def warm(self, device: str) -> None:
         """Start what takes long (importing torch) before the first job."""
@@ -69,6 +71,7 @@ class Judge:
     def close(self) -> None:
         for nursery in self._nurseries.values():
             nursery.close()
+        host.drop_scratch()
 
     def _nursery(self, *, cuda: bool) -> host.Nursery:
         if cuda not in self._nurseries:
@@ -78,8 +81,8 @@ class Judge:
 
     def _bench(self, spec: str) -> Bench:
         if spec not in self._benches:
-            nursery = self._nursery(cuda=spec != "cpu")
             device = open_device(spec)
+            nursery = self._nursery(cuda=device.cuda)
             _settle_down(device)
             if device.cuda:
                 from ksearch.judge.cuda_timing import DeviceClock
@@ -96,8 +99,8 @@ class Judge:
         if key not in self._oracles:
             oracle = oracle_for(job.definition, Reference(job.definition))
             workload = smallest([judged.workload for judged in job.workloads])
-            inputs = InputSource(job.definition, workload, device.spec, job.dataset_root).new(seeds.of("definition"))
-            oracle.refuse_nonsense(oracle.expect(workload.uuid, inputs))
+            draw = InputSource(job.definition, workload, device.spec, job.dataset_root).new
+            oracle.refuse_nonsense(oracle.expect(workload.uuid, draw(seeds.of("definition")), draw))
             self._oracles[key] = oracle
         return self._oracles[key]
 
@@ -125,11 +128,12 @@ class Judge:
             seed=seeds.master,
             reproduce=_keep_for_reproduction(job, seeds),
         )
-        common = _common(job, cascade) if cascade is not None else {"job": job.job, "solution": job.solution.digest}
+        common: dict[str, Any] = {"job": job.job, "solution": job.solution.digest}
+        common |= {} if cascade is None else _common(job, cascade)
         return Verdict(**common, status=failure.status, stage=failure.stage, evidence=evidence)
 
 
-def _common(job: Job, cascade: Cascade) -> dict[str, object]:
+def _common(job: Job, cascade: Cascade) -> dict[str, Any]:
     progress = cascade.progress
     return {
         "job": job.job,
@@ -182,4 +186,3 @@ def _keep_for_reproduction(job: Job, seeds: Seeds) -> str:
     for old in sorted(folder.glob("*.job.json"), key=lambda kept: kept.stat().st_mtime)[:-KEPT_FAILURES]:
         old.unlink(missing_ok=True)
     return f"ksearch evaluate {path}"
-

@@ -18,7 +18,7 @@ from typing import Protocol
 from ksearch.judge.statistics import t_interval
 from ksearch.judge.verdict import Objective, PairedResult
 
-BLOCKS = 6
+BLOCKS = 5
 LEAST_GAIN = 0.01
 """A gain under one per cent is not worth a new incumbent, however sure."""
 SENTINEL_LIMIT = 0.03
@@ -45,7 +45,9 @@ class Contest:
             session.close()
 
 
-def pair(open_block: Callable[[int], Contest], weights: dict[str, float], objective: Objective, sentinel: Callable[[], float]) -> PairedResult:
+def pair(
+    open_block: Callable[[int], Contest], weights: dict[str, float], objective: Objective, sentinel: Callable[[], float]
+) -> PairedResult:
     """Batches of blocks until the sentinel holds still enough for what they show, two at most; the last batch is told."""
     for batch in range(BATCHES):
         watch: list[float] = [sentinel()]
@@ -93,7 +95,9 @@ def log_ratio(slow: dict[str, float], fast: dict[str, float], weights: dict[str,
     """ln of how many times faster `fast` is than `slow`, by the run's objective."""
     if objective == "geomean":
         return sum(weight * math.log(slow[uuid] / fast[uuid]) for uuid, weight in weights.items())
-    return math.log(sum(weight * slow[uuid] for uuid, weight in weights.items()) / sum(weight * fast[uuid] for uuid, weight in weights.items()))
+    return math.log(
+        sum(weight * slow[uuid] for uuid, weight in weights.items()) / sum(weight * fast[uuid] for uuid, weight in weights.items())
+    )
 
 
 def cpu_sentinel() -> Callable[[], float]:

@@ -18,7 +18,7 @@ ARTEFACT = "kernel.so"
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """One request: seconds by the judge's clock, and the raw stamps of the device's clocks (none on cpu)."""
+    """One request: seconds by the judge's clock, and the runner's answer, with the raw stamps of the device's clocks (none on cpu)."""
 
     seconds: float
     stamps: dict[str, Any] = field(default_factory=dict)
@@ -27,11 +27,10 @@ class Executed:
 class Session:
     """Owns its runner. Methods that touch the candidate raise RunnerError, RunnerTimeout or RunnerDied."""
 
-    def __init__(self, runner: Runner, limits: Limits, remaining_s: Callable[[], float], *, settles: bool) -> None:
+    def __init__(self, runner: Runner, limits: Limits, remaining_s: Callable[[], float]) -> None:
         self.runner = runner
         self.limits = limits
         self._remaining_s = remaining_s
-        self._settles = settles
         self._arena: Arena | None = None
 
     @property
@@ -51,7 +50,11 @@ class Session:
             (folder / ARTEFACT).write_bytes(artefact.read_bytes())
         spec = solution.spec
         module = spec.entry_file.removesuffix(".py").replace("/", ".")
-        message = {"op": "load", "artefact": None if artefact is None else str(folder / ARTEFACT), "folder": str(folder / "src")}
+        message: dict[str, Any] = {
+            "op": "load",
+            "artefact": None if artefact is None else str(folder / ARTEFACT),
+            "folder": str(folder / "src"),
+        }
         message |= {"module": module, "symbol": spec.entry_symbol, "destination_passing": spec.destination_passing_style}
         self.runner.ask(message, self.timeout_s)
 
@@ -82,7 +85,7 @@ class Session:
         """New random bytes in the outputs, the inputs as they are."""
         refill(self.arena, call)
 
-    def bind(self, calls: Sequence[CallSet], *, check_inputs: bool = True) -> None:
+    def bind(self, calls: Sequence[CallSet]) -> None:
         """Have the runner make its arguments for these calls; outside the clock."""
         message: dict[str, Any] = {"op": "bind", "bases": [call.base for call in calls], "inputs": [], "outputs": []}
         if calls:
@@ -94,13 +97,7 @@ class Session:
 
     def go(self) -> Executed:
         """Run what is bound, once. The runner is stopped on return, and its outputs are in shared memory."""
-        seconds = self.runner.go(self.timeout_s)
-        if not self._settles:
-            return Executed(seconds)
-        self.runner.resume()
-        stamps = self.runner.ask({"op": "settle"}, self.timeout_s)
-        self.runner.stop()
-        return Executed(seconds, stamps)
+        return Executed(self.runner.go(self.timeout_s))
 
     def ping(self) -> float:
         """Seconds of an empty round trip, the runner not being stopped."""

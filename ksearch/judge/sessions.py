@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ksearch.judge.cuda_timing import flush_bytes, timer_name
+from ksearch.judge.cuda_timing import flush_bytes
 from ksearch.judge.device import Device
 from ksearch.judge.device_session import DeviceSession
 from ksearch.judge.host import Nursery, new_scratch, spawn
@@ -25,12 +25,12 @@ def open_session(nursery: Nursery, device: Device, job: Job, remaining_s: Callab
     )
     runner = spawn(nursery, plan, job.limits.memory_bytes)
     if not device.cuda:
-        return Session(runner, job.limits, remaining_s, settles=False)
+        return Session(runner, job.limits, remaining_s)
     preparation = {
         "definition": job.definition.model_dump(mode="json"),
         "dataset_root": job.dataset_root,
         "device": device.spec,
-        "cupti": timer_name() == "cupti",
+        "cupti": device.cupti,
         "flush_bytes": flush_bytes(),
     }
-    return DeviceSession(runner, job.limits, remaining_s, settles=True, preparation=preparation)
+    return DeviceSession(runner, job.limits, remaining_s, preparation=preparation)

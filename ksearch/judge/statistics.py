@@ -6,7 +6,10 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, median, stdev
 
-T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093)
+T_975 = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
+    2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093,
+)  # fmt: skip
 """97.5 % points of Student's t for 1, 2, ... degrees of freedom."""
 NORMAL_975 = 1.96
 

@@ -29,9 +29,9 @@ PINGS = 5
 """Empty round trips right before each request: their median is what the request itself costs, at that moment."""
 MAX_CALLS = 64
 """Most calls in a request: more would cost more in fresh inputs than they would gain in resolution."""
-MEASURE_S = 0.15
+MEASURE_S = 0.1
 """Time to spend in a workload's requests, as far as samples allow."""
-STAGING_S = 0.15
+STAGING_S = 0.1
 """Time to spend on fresh inputs of a workload."""
 STAGED_BYTES = 32 * 2**20
 MIN_REQUESTS = 3
@@ -103,7 +103,9 @@ def _turn_of(checker: Checker, session: Session, workloads: Sequence[Workload], 
 class _Timer:
     """Times one candidate on one workload. `label` decides the inputs, with the workload and the job's seed."""
 
-    def __init__(self, checker: Checker, session: Session, workload: Workload, trip: RoundTrip, label: tuple[object, ...] = ("timing",)) -> None:
+    def __init__(
+        self, checker: Checker, session: Session, workload: Workload, trip: RoundTrip, label: tuple[object, ...] = ("timing",)
+    ) -> None:
         self.checker, self.session, self.workload, self.trip, self.label = checker, session, workload, trip, label
         self.layout = Layout.of(checker.definition, workload)
         self.source = checker.source_of(workload)
@@ -173,5 +175,5 @@ def verify(checker: Checker, session: Session, workload: Workload, calls: list[C
     chance = secrets.SystemRandom()
     count = math.floor(CHECKED_SHARE * len(calls) + chance.random())  # a tenth on average, whatever the number
     for call in chance.sample(calls, min(len(calls), max(least, count))):
-        expectation = checker.oracle.expect(workload.uuid, call.inputs)
+        expectation = checker.expect(workload, call.inputs)
         checker.judge(expectation, session.outputs(call), Stage.TIMING, workload, "inside timing: ")

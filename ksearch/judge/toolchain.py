@@ -7,6 +7,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import metadata, util
@@ -45,8 +46,18 @@ def _architecture(index: int) -> str:
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
     except (OSError, subprocess.SubprocessError) as error:
+        if (known := _architecture_by_torch(index)) is not None:
+            return known
         raise ToolMissing(f"no architecture for cuda:{index}: {error}") from error
     return "sm_" + answer.strip().splitlines()[0].replace(".", "")
+
+
+def _architecture_by_torch(index: int) -> str | None:
+    """Where nvidia-smi is missing; only in a process that has torch loaded already."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return None
+    return "sm_{}{}".format(*torch.cuda.get_device_capability(index))
 
 
 def compiler_of(language: Language) -> str:

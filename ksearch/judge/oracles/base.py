@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,12 +38,16 @@ class DefinitionRefused(Exception):
     """The definition can't be judged: its reference gives NaN, or its oracle would let nonsense pass."""
 
 
+Draw = Callable[[int], tuple[Any, ...]]
+"""Inputs of a workload from a seed."""
+
+
 class Oracle(Protocol):
     exact: bool
     """Whether equal inputs must give equal answers (so that an element which differs between runs is an error)."""
 
-    def expect(self, workload: str, inputs: tuple[Any, ...]) -> Expectation:
-        """Raises DefinitionRefused or ReferenceFailed."""
+    def expect(self, workload: str, inputs: tuple[Any, ...], draw: Draw | None = None) -> Expectation:
+        """`draw` gives inputs of the same workload to learn tolerances from. Raises DefinitionRefused or ReferenceFailed."""
         ...
 
     def check(self, expectation: Expectation, outputs: Sequence[Any]) -> Problem | Errors: ...

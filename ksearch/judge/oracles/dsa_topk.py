@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ksearch.definitions.schema import Definition
-from ksearch.judge.oracles.base import Errors, Expectation, Problem
+from ksearch.judge.oracles.base import Draw, Errors, Expectation, Problem
 
 if TYPE_CHECKING:
     import torch
@@ -40,9 +40,13 @@ class DsaTopkOracle:
 
     @staticmethod
     def recognises(definition: Definition) -> bool:
-        return tuple(definition.inputs) == INPUTS and tuple(definition.outputs) == (OUTPUT,) and {"page_size", "topk"} <= set(definition.const_axes)
+        return (
+            tuple(definition.inputs) == INPUTS
+            and tuple(definition.outputs) == (OUTPUT,)
+            and {"page_size", "topk"} <= set(definition.const_axes)
+        )
 
-    def expect(self, workload: str, inputs: tuple[Any, ...]) -> Expectation:
+    def expect(self, workload: str, inputs: tuple[Any, ...], draw: Draw | None = None) -> Expectation:
         lengths = inputs[3].tolist()
         return Expectation(inputs, [self._row(inputs, b, length) for b, length in enumerate(lengths)])
 

@@ -50,14 +50,16 @@ class CpuCalls:
             for arguments, _ in self.bound:
                 function(*arguments)
 
+    def prepare(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Nothing to set up on a CPU."""
+        return {}
+
     def refresh(self, message: dict[str, Any]) -> None:
         """The bound tensors are the shared pages: they have the new values already."""
 
-    def settle(self) -> dict[str, Any]:
+    def settle(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Outputs are where they belong."""
         return {}
-
-    def prepare(self, message: dict[str, Any]) -> None:
-        """Nothing to set up on a CPU."""
 
 
 def _mapped(descriptor: int, size: int) -> mmap.mmap:

@@ -19,6 +19,8 @@ from ksearch.judge.runner.views import store
 KEPT_SETS = 3
 """Earlier input sets that stay allocated, so that a call's tensors lie elsewhere than those of the calls before it."""
 MAX_RECORDS = 2048
+FLUSHES = 3
+"""Fills of the flush buffer before a call: about 200 us of work on an H200, longer than a few launches take on the host."""
 ROOM = 256
 """Alignment of outputs, and the guard behind each."""
 
@@ -45,7 +47,7 @@ class CudaCalls:
         self.memory = torch.frombuffer(mmap.mmap(descriptor, size), dtype=torch.uint8)
         os.close(descriptor)
 
-    def prepare(self, message: dict[str, Any]) -> None:
+    def prepare(self, message: dict[str, Any]) -> dict[str, Any]:
         """Once, before the candidate is loaded: what is judged, on which device, by which timer."""
         import torch
 
@@ -54,6 +56,7 @@ class CudaCalls:
         self.definition = Definition.model_validate(message["definition"])
         torch.cuda.set_device(self.device)
         self.flusher = torch.empty(message["flush_bytes"] // 4, dtype=torch.int32, device=self.device)
+        return {}
 
     def bind(self, message: dict[str, Any]) -> None:
         self.check_inputs = message["check_inputs"]
@@ -63,7 +66,7 @@ class CudaCalls:
             _Call(workload, seed, self._inputs(workload, seed), self._outputs(message["outputs"], base))
             for base, seed in zip(message["bases"], message["seeds"], strict=True)
         ]
-        self._flush()
+        self._settle_down()
 
     def refresh(self, message: dict[str, Any]) -> None:
         """New outputs' fills and, with a kind, new values at the same addresses."""
@@ -72,7 +75,7 @@ class CudaCalls:
                 self._renew(call, message["kind"], message["seed"])
             for output in call.outputs:
                 output.fill(self.memory)
-        self._flush()
+        self._settle_down()
 
     def _renew(self, call: _Call, kind: str, seed: int) -> None:
         new = self._inputs(call.workload, seed)
@@ -92,11 +95,10 @@ class CudaCalls:
             output.fill(self.memory)
         return outputs
 
-    def _flush(self) -> None:
-        """Nothing of this call is in the L2 cache, nothing is under way on the device."""
+    def _settle_down(self) -> None:
+        """Nothing is under way on the device, and no record is left of how the call was made ready."""
         import torch
 
-        self.flusher.fill_(1)
         torch.cuda.synchronize()
         if self.recorder is not None:
             self.recorder.drop()
@@ -106,6 +108,10 @@ class CudaCalls:
 
         begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         started = time.perf_counter()
+        # The cache is flushed right before, with no wait between: the device is busy while the host launches, as it is where
+        # kernels are used, so that gaps between a candidate's own launches are not its host's.
+        for _ in range(FLUSHES):
+            self.flusher.fill_(1)
         begin.record()
         for call in self.calls:
             values = [output.tensor for output in call.outputs]
@@ -117,12 +123,12 @@ class CudaCalls:
         torch.cuda.synchronize()
         self.stamps = {"host_us": (time.perf_counter() - started) * 1e6, "events_us": begin.elapsed_time(end) * 1e3}
 
-    def settle(self) -> dict[str, Any]:
+    def settle(self, message: dict[str, Any]) -> dict[str, Any]:
         import torch
 
         stamps = dict(self.stamps)
         if self.recorder is not None:
-            stamps["records"] = self.recorder.take()
+            stamps["records"] = self.recorder.take()[FLUSHES:]
         for call in self.calls:
             for output in call.outputs:
                 output.bring_back(self.memory)
@@ -182,7 +188,7 @@ class Recorder:
         self.records: list[tuple[str, str, int, int, int]] = []
         kinds = cupti.ActivityKind
         self.names = {kinds.CONCURRENT_KERNEL: "kernel", kinds.MEMCPY: "copy", kinds.MEMSET: "fill"}
-        cupti.activity_register_callbacks(lambda: (8 * 1024 * 1024, 0), self._completed)
+        cupti.activity_register_callbacks(lambda: (1024 * 1024, 0), self._completed)
         for kind in self.names:
             cupti.activity_enable(kind)
 

@@ -7,6 +7,7 @@ runner ends, everything the candidate started ends too.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -45,20 +46,16 @@ def _import_ahead(*, cuda: bool) -> None:
 
     from ksearch.judge.runner import cpu_calls, stub, views  # noqa: F401
 
-    try:
+    with contextlib.suppress(ImportError):  # C++ and CUDA candidates then fail to load, and say why
         import tvm_ffi  # noqa: F401
-    except ImportError:  # C++ and CUDA candidates then fail to load, and say why
-        pass
     if cuda:
         import triton  # noqa: F401
 
         from ksearch.definitions import kits  # noqa: F401
         from ksearch.judge.runner import cuda_calls  # noqa: F401
 
-        try:
+        with contextlib.suppress(ImportError):  # events then time; the judge looks for itself and says so
             import cupti  # noqa: F401
-        except ImportError:  # events then time; the judge looks for itself and says so
-            pass
 
 
 def _keep(plan: WallPlan, threads: int, work: int, report: int, output: int) -> NoReturn:

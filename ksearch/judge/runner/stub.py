@@ -27,9 +27,17 @@ class Calls(Protocol):
     converts: bool
     """The candidate is compiled and takes tvm-ffi tensors."""
 
-    def map(self, descriptor: int, size: int) -> None: ...
+    def prepare(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Set up the device before any candidate is loaded."""
+        ...
 
-    def bind(self, message: dict[str, Any]) -> None: ...
+    def map(self, descriptor: int, size: int) -> None:
+        """From now on calls lie in this shared memory."""
+        ...
+
+    def bind(self, message: dict[str, Any]) -> None:
+        """Make the arguments of these calls."""
+        ...
 
     def refresh(self, message: dict[str, Any]) -> None:
         """Shared memory has new values for the bound calls: same addresses, nothing else changes."""
@@ -37,9 +45,7 @@ class Calls(Protocol):
 
     def run(self) -> None: ...
 
-    def prepare(self, message: dict[str, Any]) -> None: ...
-
-    def settle(self) -> dict[str, Any]:
+    def settle(self, message: dict[str, Any]) -> dict[str, Any]:
         """After a run: bring outputs to shared memory, return raw stamps."""
         ...
 
@@ -92,14 +98,8 @@ def _perform(message: dict[str, Any], descriptors: list[int], calls: Calls) -> d
             calls.converts = message["artefact"] is not None
         case "map":
             calls.map(descriptors[0], message["bytes"])
-        case "bind":
-            calls.bind(message)
-        case "refresh":
-            calls.refresh(message)
-        case "settle":
-            return {"ok": True, **calls.settle()}
-        case "prepare":
-            calls.prepare(message)
+        case "prepare" | "settle" | "bind" | "refresh" as step:
+            return {"ok": True, **(getattr(calls, step)(message) or {})}
     return {"ok": True}
 
 

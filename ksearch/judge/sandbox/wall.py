@@ -58,11 +58,16 @@ def toolchain_paths() -> tuple[str, ...]:
     system = ["/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/opt/cuda", "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime"]
     system += ["/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group", "/sys"]
     python = [sys.prefix, sys.base_prefix, sys.exec_prefix]
-    python += [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    python += [path for path in sys.path if _holds_installed_packages(path)]
     libraries = os.environ.get("LD_LIBRARY_PATH", "").split(":")
     cuda = [os.environ.get("CUDA_HOME", ""), os.environ.get("CUDA_PATH", "")]
     found = [path for path in (*system, *python, *libraries, *cuda) if path.startswith("/") and path != "/"]
     return tuple(dict.fromkeys((*found, *(os.path.realpath(path) for path in found))))
+
+
+def _holds_installed_packages(path: str) -> bool:
+    """A folder that an installer filled, as opposed to a checkout or a script's folder."""
+    return path.endswith(("site-packages", "dist-packages")) or (os.path.isdir(path) and any(Path(path).glob("*.dist-info")))
 
 
 def raise_wall(plan: WallPlan, entered: Iterable[str]) -> tuple[str, ...]:
