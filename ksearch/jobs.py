@@ -58,7 +58,7 @@ class JobFactory:
             opponent=opponent,
             device=self.device,
             objective=self.settings.objective,
-            timed_calls=max(5, options.timed_calls // 2) if kind == "promote" else options.timed_calls,
+            timed_calls=max(5, options.timed_calls // 4) if kind == "promote" else options.timed_calls,
             allow_libraries=self.settings.allow_libraries,
             unsafe_runner=options.unsafe_runner,
             dataset_root=self.dataset_root,

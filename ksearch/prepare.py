@@ -15,7 +15,7 @@ from ksearch.definitions.regimes import stratified
 from ksearch.definitions.schema import Definition, Language, Solution
 from ksearch.definitions.selection import select_workloads
 from ksearch.definitions.solutions import load_solution
-from ksearch.devices import Device, resolve, usable_cores
+from ksearch.devices import Device, resolve
 from ksearch.errors import BadInput
 from ksearch.evaluators.base import Evaluator
 from ksearch.jobs import JobFactory
@@ -134,13 +134,13 @@ def budget_line(settings: Settings) -> str:
 
 
 def parallel_of(setup: Setup) -> int:
-    """Candidates in flight: on cpu one compiles while one is measured; on cuda compilers fill the cores."""
+    """Candidates in flight: one compiles while one is measured. More would be chosen before what is measured is known."""
     wanted = setup.settings.evaluation.parallel
     if wanted is not None:
         return wanted
     if setup.settings.evaluator == "fake":
         return 1
-    return 2 if setup.device.kind == "cpu" else max(2, min(8, usable_cores() // 2))
+    return 2
 
 
 def jobs_of(setup: Setup) -> JobFactory:

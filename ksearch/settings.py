@@ -47,7 +47,7 @@ class EvaluationSettings(_Model):
     total_s: Annotated[float, Field(gt=0)] = 900.0
     """Longest that one evaluation may take, promotion included; reserved from the GPU budget while it runs."""
     parallel: Annotated[int, Field(ge=1, le=256)] | None = None
-    """Candidates in flight (written, compiling or waiting for the device). None: 2 on cpu, up to 8 by cores on cuda."""
+    """Candidates in flight (written, compiling or waiting for the device). None: 2."""
     fake_delay_s: Annotated[float, Field(ge=0)] = 0.0
     """Seconds that the fake evaluator takes for each answer (`--evaluator fake` only)."""
     unsafe_runner: bool = False

@@ -180,10 +180,16 @@ class Cascade:
         device = self.bench.device
         sentinel = cuda_sentinel(device.index) if device.cuda else cpu_sentinel()
 
+        def open_both() -> list[Session]:
+            return [self.open(solution, path) for solution, path in zip((self.job.solution, opponent), artefacts, strict=True)]
+
+        # A device context takes seconds to make: on a GPU the two processes live for all blocks, on cpu for one.
+        kept = open_both() if device.cuda else []
+
         def open_block(number: int) -> Contest:
-            sessions = [self.open(solution, path) for solution, path in zip((self.job.solution, opponent), artefacts, strict=True)]
+            sessions = kept or open_both()
             turns = self.bench.clock.turns(self.checker, sessions, [item.workload for item in judged], number, self.progress.times)
-            return Contest(turns[0], turns[1], sessions)
+            return Contest(turns[0], turns[1], [] if kept else sessions)
 
         try:
             return pair(open_block, weights, self.job.objective, sentinel)
@@ -191,6 +197,9 @@ class Cascade:
             raise StageFailure(
                 error.status, Stage.PAIRED, error.message, workload=error.workload, element=error.element, log=error.log
             ) from error
+        finally:
+            for session in kept:
+                session.close()
 
 
 def _size(workload: Workload) -> int:

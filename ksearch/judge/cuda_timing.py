@@ -8,8 +8,10 @@ span <= events <= host <= the judge's own time are done here.
 
 from __future__ import annotations
 
+import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -18,10 +20,9 @@ from ksearch.judge.arena import Layout
 from ksearch.judge.checks import Checker, blamed
 from ksearch.judge.clocks import Timing
 from ksearch.judge.device import Device
-from ksearch.judge.failures import StageFailure
-from ksearch.judge.host import HostFailure
-from ksearch.judge.paired import Turn
 from ksearch.judge.device_session import DeviceSession
+from ksearch.judge.failures import StageFailure
+from ksearch.judge.paired import Turn
 from ksearch.judge.session import Executed, Session
 from ksearch.judge.timing import calibrate
 from ksearch.judge.verdict import Stage, Status
@@ -30,7 +31,7 @@ WARM_UPS = 2
 SLOW_US = 20_000.0
 SLOW_CALLS = 5
 """A call over 20 ms is timed five times: its spread is small against it."""
-TURN_CALLS = 5
+TURN_CALLS = 3
 """Timed calls of a workload in each turn of a paired measurement; their median counts."""
 CHECKED_SHARE = 0.1
 HOST_COPY_BYTES = 4096
@@ -81,23 +82,51 @@ class DeviceClock:
         checked = {k for k in range(count) if secrets.randbelow(1000) < CHECKED_SHARE * 1000}
         return [call.run(verified=k in checked) for k in range(count)]
 
-    def span_us(self, executed: Executed, workload: Workload) -> float:
+    def charged_us(self, executed: Executed, workload: Workload) -> float:
         """The call's time from its stamps. Raises StageFailure when they contradict each other or the judge's clock."""
-        stamps, judged_us = executed.stamps, executed.seconds * 1e6
-        events_us, host_us = float(stamps["events_us"]), float(stamps["host_us"])
-        span = events_us
-        if self.name == "cupti":
-            records = stamps.get("records")
-            if not records:
-                raise HostFailure("CUPTI gave no activity records for a call; is another profiler attached?")
-            span = (max(record[3] for record in records) - min(record[2] for record in records)) / 1000
-            if sum(int(record[4]) for record in records) > HOST_COPY_BYTES:
-                span = host_us
-        ordered = span <= max(events_us + EVENT_SLACK_US, host_us) and events_us <= host_us + SLACK_US and host_us <= judged_us + SLACK_US
-        if not ordered or not span > 0:
-            claims = f"device {span:.2f} us, events {events_us:.2f} us, host {host_us:.2f} us, the judge's clock {judged_us:.2f} us"
+        try:
+            stamp = Stamp.read(executed.stamps, cupti=self.device.cupti)
+        except (ValueError, KeyError, TypeError) as error:
+            raise StageFailure(Status.REJECTED, Stage.TIMING, f"stamps that are none: {error}", workload=workload.uuid) from error
+        if (claims := stamp.contradiction(executed.seconds * 1e6)) is not None:
             raise StageFailure(Status.REJECTED, Stage.TIMING, f"clocks contradict each other: {claims}", workload=workload.uuid)
-        return span
+        return stamp.charged_us
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What the runner says of one call, in microseconds. `span_us` is None without CUPTI or without any device activity."""
+
+    host_us: float
+    events_us: float
+    span_us: float | None
+    to_host_bytes: int
+    cupti: bool
+
+    @classmethod
+    def read(cls, raw: Mapping[str, Any], *, cupti: bool) -> Stamp:
+        """Raises ValueError for what can't be times, KeyError or TypeError for what isn't a stamp."""
+        host, events = float(raw["host_us"]), float(raw["events_us"])
+        records = raw["records"] if cupti else []
+        span = (max(record[3] for record in records) - min(record[2] for record in records)) / 1000 if records else None
+        if not all(0 < time < math.inf for time in (host, events, *([] if span is None else [span]))):
+            raise ValueError(f"times of {host}, {events} and {span} us")
+        return cls(host, events, span, sum(int(record[4]) for record in records), cupti)
+
+    @property
+    def charged_us(self) -> float:
+        """The device span; host time for a call that ran nothing on the device, or took its data to the host."""
+        if not self.cupti:
+            return self.events_us
+        return self.host_us if self.span_us is None or self.to_host_bytes > HOST_COPY_BYTES else self.span_us
+
+    def contradiction(self, judged_us: float) -> str | None:
+        """The claims, unless span <= events <= host <= the judge's own time."""
+        span = 0.0 if self.span_us is None else self.span_us
+        ordered = span <= max(self.events_us + EVENT_SLACK_US, self.host_us) and self.events_us <= self.host_us + SLACK_US
+        if ordered and self.host_us <= judged_us + SLACK_US:
+            return None
+        return f"device {span:.2f} us, events {self.events_us:.2f} us, host {self.host_us:.2f} us, the judge's clock {judged_us:.2f} us"
 
 
 class _TimedCall:
@@ -124,9 +153,9 @@ class _TimedCall:
         if verified:
             expectation = self.checker.expect(self.workload, call.inputs)
             self.checker.judge(expectation, self.session.outputs(call), Stage.TIMING, self.workload, "inside timing: ")
-        span = self.clock.span_us(executed, self.workload)
+        charged = self.clock.charged_us(executed, self.workload)
         self.session.resume()
-        return span
+        return charged
 
 
 def flush_bytes() -> int:

@@ -12,7 +12,6 @@ from ksearch.judge.arena import CallSet, Layout, refill, stage
 from ksearch.judge.host import HostFailure, RunnerDied, RunnerError, RunnerTimeout
 from ksearch.judge.session import Executed, Session
 
-
 DEVICE_START_S = 120.0
 
 
@@ -24,6 +23,7 @@ class DeviceSession(Session):
         self._preparation = preparation
         self._stamps: dict[str, Any] = {}
         self._workload: Workload | None = None
+        self._checking = True
 
     def load(self, solution: Solution, artefact: Path | None) -> None:
         """The runner sets up the device, and is told what is judged, before the candidate's code first runs."""
@@ -59,6 +59,7 @@ class DeviceSession(Session):
     def bind(self, calls: Sequence[CallSet], *, check_inputs: bool = True) -> None:
         """`check_inputs`: compare the inputs with what the seeds say once the call is done."""
         assert self._workload is not None
+        self._checking = check_inputs
         message = {
             "op": "bind", "bases": [call.base for call in calls], "seeds": [call.seed for call in calls], "check_inputs": check_inputs,
             "outputs": [slot.describe() for slot in calls[0].layout.outputs], "workload": self._workload.model_dump(mode="json"),
@@ -66,10 +67,11 @@ class DeviceSession(Session):
         self.runner.ask(message, self.timeout_s)
 
     def go(self) -> Executed:
-        """Run what is bound, bring the outputs to shared memory, stop the runner."""
+        """Run what is bound, bring the outputs to shared memory; the runner is stopped where they are to be verified."""
         seconds = self.runner.go(self.timeout_s, stop=False)
         self._stamps = self.runner.ask({"op": "settle"}, self.timeout_s)
-        self.runner.stop()
+        if self._checking:
+            self.runner.stop()
         return Executed(seconds, self._stamps)
 
     def trespass(self, call: CallSet) -> str | None:
