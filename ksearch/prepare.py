@@ -27,6 +27,9 @@ from ksearch.worldmodel.playbook import PlaybookPlanner
 
 DEVICE_LANGUAGES: dict[str, tuple[Language, ...]] = {"cpu": ("python", "cpp"), "cuda": ("cuda", "triton", "python")}
 
+FAKE_FAILURES = 0.2
+"""Share of plans that fail on the fake landscape: about what a search meets."""
+
 SUBSET_SEED = 0
 """The stratified subset must be the same for every run on a definition, or their rewards could not be compared."""
 
@@ -190,7 +193,7 @@ def evaluator_of(setup: Setup) -> Evaluator:
     if setup.settings.evaluator == "fake":
         from ksearch.evaluators.fake import FakeEvaluator
 
-        return FakeEvaluator(seed=setup.settings.seed, delay_s=setup.settings.evaluation.fake_delay_s)
+        return FakeEvaluator(seed=setup.settings.seed, delay_s=setup.settings.evaluation.fake_delay_s, failure_rate=FAKE_FAILURES)
     from ksearch.evaluators.local import LocalEvaluator
 
     return LocalEvaluator(device=setup.device.spec, compile_workers=parallel_of(setup))

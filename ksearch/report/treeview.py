@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ksearch.report.summary import us
+from ksearch.store.events import EvaluationSettled
 from ksearch.store.fold import CandidateState, RunState
 from ksearch.store.journal import no_collections, read_state
 from ksearch.store.log import EventLog
@@ -39,7 +40,7 @@ def _records(state: RunState) -> list[Mapping[str, Any]]:
 def _record(state: RunState, view: NodeView) -> Mapping[str, Any]:
     """One node of `ksearch tree --json`. `plan` lists the keys from the root; latencies are subset means in microseconds."""
     candidate = shown_candidate(state, view.id)
-    judged = None if candidate is None else candidate.verdicts.get("evaluate") or candidate.verdicts.get("promote")
+    judged = None if candidate is None else _judged(state, candidate)
     return {
         "id": view.id, "parent": view.parent, "plan": [action.key for action in view.plan],
         "N": view.subtree.visits, "Q": view.value, "best": view.subtree.best, "P": _prior(view),
@@ -54,7 +55,7 @@ def _record(state: RunState, view: NodeView) -> Mapping[str, Any]:
         "latency_us": None if judged is None else judged.latency_us,
         "baseline_us": None if judged is None else judged.baseline_us,
         "message": None if judged is None else judged.message,
-        "incumbent": state.incumbent is not None and candidate is not None and state.incumbent.candidate == candidate.id,
+        "incumbent": _is_incumbent(state, candidate),
     }  # fmt: skip
 
 
@@ -62,6 +63,17 @@ def shown_candidate(state: RunState, node: int) -> CandidateState | None:
     """The candidate that stands for a node: the best that passed, else the last written."""
     written = state.candidates_of(node)
     return state.best_candidate_of(node) or (written[-1] if written else None)
+
+
+
+def _judged(state: RunState, candidate: CandidateState) -> EvaluationSettled | None:
+    """The verdict on a candidate's code, which stands with the first candidate that had it."""
+    verdicts = state.twin_of(candidate).verdicts
+    return verdicts.get("evaluate") or verdicts.get("promote")
+
+
+def _is_incumbent(state: RunState, candidate: CandidateState | None) -> bool:
+    return state.incumbent is not None and candidate is not None and state.incumbent.candidate == state.twin_of(candidate).id
 
 
 def tree_lines(state: RunState, *, depth: int | None, rows: int) -> Iterator[str]:
@@ -101,11 +113,11 @@ def _prior(view: NodeView) -> float | None:
 
 def _line(state: RunState, view: NodeView) -> str:
     candidate, counts, prior = shown_candidate(state, view.id), view.subtree, _prior(view)
-    judged = None if candidate is None else candidate.verdicts.get("evaluate") or candidate.verdicts.get("promote")
+    judged = None if candidate is None else _judged(state, candidate)
     latency = f"{us(judged.latency_us)} us" if judged is not None and judged.latency_us is not None else "-"
     best = "-" if counts.best is None else f"{counts.best:+.3f}"
     share = "-" if prior is None else f"{prior:.2f}"
-    star = "*" if state.incumbent is not None and candidate is not None and state.incumbent.candidate == candidate.id else " "
+    star = "*" if _is_incumbent(state, candidate) else " "
     mark = {NodeStatus.CLOSED: "x", NodeStatus.UNPROVEN: "?"}.get(view.status, star)
     name = "root" if view.action is None else view.action.key
     stage = f"  [{view.failed_stage}]" if view.status is NodeStatus.CLOSED else ""

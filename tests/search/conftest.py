@@ -76,7 +76,7 @@ class Bench:
     settings: Settings
     coder: ToyCoder = field(default_factory=ToyCoder)
     parallel: int = 1
-    evaluator: Callable[[], Evaluator] = field(default_factory=lambda: lambda: FakeEvaluator(seed=5))
+    evaluator: Callable[[], Evaluator] = field(default_factory=lambda: lambda: FakeEvaluator(seed=5, failure_rate=0.2))
     stop: threading.Event = field(default_factory=threading.Event)
     journal: Journal | None = None
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ksearch.errors import Unavailable
-from ksearch.evaluators.fake import FakeEvaluator, fake_verdict
+from ksearch.evaluators.fake import FakeEvaluator
 from ksearch.judge.verdict import Evidence, Job, Status, Verdict
 from ksearch.settings import BudgetSettings
 from ksearch.store.events import EvaluationSettled, EvaluationStarted, Event, IncumbentChanged, parse_event
@@ -102,7 +102,7 @@ def test_stopping_is_clean_and_resuming_repeats_nothing(bench: Bench) -> None:
     bench.evaluator = lambda: StopAfter(bench.stop, 7)
     assert bench.search().status == "interrupted"
     bench.stop.clear()
-    bench.evaluator = lambda: FakeEvaluator(seed=5)
+    bench.evaluator = lambda: FakeEvaluator(seed=5, failure_rate=0.2)
     bench.reopen()
     assert bench.search().status == "budget"
     settled = Counter((e.candidate, e.kind) for e in events_of(bench) if isinstance(e, EvaluationSettled))
@@ -118,7 +118,7 @@ class StopAfter(FakeEvaluator):
     """Pulls the plug in the middle of an evaluation that never answers."""
 
     def __init__(self, stop: threading.Event, answers: int) -> None:
-        super().__init__(seed=5)
+        super().__init__(seed=5, failure_rate=0.2)
         self.stop, self.answers = stop, answers
 
     def submit(self, job: Job) -> Future[Verdict]:
@@ -133,14 +133,14 @@ class Flaky(FakeEvaluator):
     """Loses each job `losses` times before it answers."""
 
     def __init__(self, losses: int) -> None:
-        super().__init__(seed=5)
+        super().__init__(seed=5, failure_rate=0.2)
         self.losses, self.seen = losses, Counter[str]()
 
     def submit(self, job: Job) -> Future[Verdict]:
         self.seen[job.job] += 1
         lost = Verdict(job=job.job, solution="", status=Status.INFRASTRUCTURE, evidence=Evidence(message="worker lost"))
         future: Future[Verdict] = Future()
-        future.set_result(lost if self.seen[job.job] <= self.losses else fake_verdict(job, 5))
+        future.set_result(lost if self.seen[job.job] <= self.losses else self.verdict(job))
         return future
 
 
@@ -158,7 +158,7 @@ def test_an_evaluator_that_never_answers_ends_the_run_and_keeps_it(bench: Bench)
     bench.evaluator = lambda: Flaky(99)
     with pytest.raises(Unavailable, match="worker lost"):
         bench.search()
-    bench.evaluator = lambda: FakeEvaluator(seed=5)
+    bench.evaluator = lambda: FakeEvaluator(seed=5, failure_rate=0.2)
     bench.reopen()
     assert bench.search().status == "budget"
 
