@@ -50,7 +50,7 @@ def settle(journal: Journal, ticket: Propose | Write, rng: random.Random) -> Non
     assert tree is not None
     if isinstance(ticket, Propose):
         actions = tuple(
-            Action(f"technique-{rng.randrange(40)}", "target", str(rng.randrange(10**9)), "one sentence", rng.random(), 0.3, 0.8, 2, "because")
+            Action(f"technique-{rng.randrange(40)}", "target", str(rng.randrange(10**9)), "intent", rng.random(), 0.3, 0.8, 2, "because")
             for _ in range(ticket.count)
         )
         journal.record_changes(tree.tell(ticket.ticket, Proposed(actions)))

@@ -162,7 +162,8 @@ def print_summary(summary: RunSummary, as_json: bool) -> None:
         _print_incumbent(summary, summary.incumbent, console)
     cost = summary.cost
     console.print(
-        f"cost      {summary.evaluations} evaluations, {cost.gpu_seconds:.0f} GPU-seconds, {cost.wall_seconds:.0f} s, {cost.usd:.2f} US dollars"
+        f"cost      {summary.evaluations} evaluations, {cost.gpu_seconds:.0f} GPU-seconds, {cost.wall_seconds:.0f} s, "
+        f"{cost.usd:.2f} US dollars"
     )
     console.print(f"tree      ksearch tree {summary.run}")
     if summary.status in ("interrupted", "budget", "error", "no_candidate"):
@@ -203,7 +204,10 @@ def print_dry_run(setup: Setup, as_json: bool) -> None:
         value = {
             "settings": settings.model_dump(mode="json"), "device": setup.device.spec, "device_name": setup.device.name,
             "languages": setup.target.languages, "family": setup.family_name, "workloads": len(setup.full), "subset": len(setup.subset),
-            "cost": {"usd": 0.0, "tokens": 0, "max_evaluations": settings.budget.max_evaluations, "max_wall_seconds": settings.budget.max_time_s},
+            "cost": {
+                "usd": 0.0, "tokens": 0,
+                "max_evaluations": settings.budget.max_evaluations, "max_wall_seconds": settings.budget.max_time_s,
+            },
         }  # fmt: skip
         print(json.dumps(value))  # noqa: T201
         return
