@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ksearch.evaluators.judge_process import JudgeProcess
+from ksearch.judge.paired import tolerated_shift
 from ksearch.judge.verdict import Stage, Status, Verdict
 from tests.judge.conftest import HONEST, HONEST_CPP, Judged, job_of, solution
 
@@ -96,4 +97,5 @@ def test_promotion_needs_a_real_gain(judge_process: JudgeProcess) -> None:
     assert abs(same.paired.mean) < 0.7
     assert better.paired is not None
     assert better.paired.mean > 0.7
-    assert better.paired.promoted == (better.paired.low > 0 and (better.paired.sentinel_shift or 0) <= 0.03)
+    still = (better.paired.sentinel_shift or 0) <= tolerated_shift(better.paired.log_ratios)
+    assert better.paired.promoted == (better.paired.low > 0 and still)
