@@ -28,6 +28,8 @@ from ksearch.judge.verdict import CompileReport, Status
 
 COMPILER_MEMORY_BYTES = 8 * 2**30
 MAX_LOG = 16_384
+PYTHON_BROKE = "Traceback (most recent call last)"
+"""In a compiler's log only when the sandbox's own interpreter failed to start: no verdict on the sources."""
 
 
 class CompilerUnavailable(Exception):
@@ -102,7 +104,7 @@ def _build(solution: Solution, command: list[str], key: str, cache: ArtefactStor
         built = scratch / "kernel.so"
         if status == 0 and built.is_file() and not built.is_symlink():
             return CompileOutcome(cache.keep(key, built, report.model_dump()), report)
-        if status in (1, 2):  # the compiler's own verdict; other codes may be the machine's
+        if status in (1, 2) and PYTHON_BROKE not in log:  # the compiler's own verdict; anything else may be the machine's
             cache.keep(key, None, report.model_dump())
         return CompileOutcome(None, report, Status.COMPILE_ERROR)
     finally:
