@@ -17,12 +17,6 @@ class BadInput(KsearchError):
     exit_code = 2
 
 
-class NoCandidate(KsearchError):
-    """The search ended without a passing candidate."""
-
-    exit_code = 3
-
-
 class Unavailable(KsearchError):
     """An evaluator or provider can't be reached or used."""
 

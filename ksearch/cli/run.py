@@ -24,7 +24,7 @@ def run_command(
     baseline: Annotated[
         Path | None, typer.Option(help="Solution that speed-ups refer to (else the dataset's, else the reference).")
     ] = None,
-    workloads: Annotated[str | None, typer.Option(help="all, a regime, UUID,..., or a file of 'uuid [weight]' lines.")] = None,
+    workloads: Annotated[str | None, typer.Option(help="all, a regime, UUID,..., each with an optional =WEIGHT, or a file.")] = None,
     objective: Annotated[str | None, typer.Option(help="mean: ratio of mean latencies; geomean: mean of log ratios.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     language: Annotated[list[str] | None, typer.Option(help="Allowed language (repeatable): python, triton, cuda, cpp.")] = None,
