@@ -16,13 +16,14 @@ from importlib import metadata
 from pathlib import Path
 from types import FrameType
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
 from ksearch.definitions.catalog import alias_of
 from ksearch.definitions.schema import Solution
 from ksearch.definitions.solutions import save_folder
 from ksearch.errors import BadInput, Unavailable
-from ksearch.judge.verdict import JUDGE_VERSION, JudgedWorkload
+from ksearch.jobs import WORKLOADS
+from ksearch.judge.verdict import JUDGE_VERSION
 from ksearch.prepare import Setup, parts_of, prepare
 from ksearch.report.progress import progress_view
 from ksearch.report.summary import RunSummary, print_summary, summarise
@@ -34,7 +35,6 @@ from ksearch.store.journal import Journal, read_state
 from ksearch.store.log import EventLog, program_version
 from ksearch.store.runs import RunPaths, check_name, default_runs_dir, find_run, new_run_id
 
-WORKLOADS: TypeAdapter[tuple[JudgedWorkload, ...]] = TypeAdapter(tuple[JudgedWorkload, ...])
 LIBRARIES = ("torch", "triton", "numpy", "flashinfer-bench", "apache-tvm-ffi", "pydantic")
 EXIT_OF_STATUS: Mapping[str, int] = {"done": 0, "budget": 0, "no_candidate": 3, "error": 4}
 
