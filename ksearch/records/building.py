@@ -157,5 +157,6 @@ def _techniques(state: RunState, nodes: Sequence[NodeRecord]) -> tuple[Technique
 def _technique(belief: Belief, claims: Sequence[float]) -> TechniqueRecord:
     return TechniqueRecord(
         technique=belief.technique, tries=belief.successes + belief.failures, successes=belief.successes, failures=belief.failures,
-        claimed_gain=sum(claims) / len(claims) if claims else None, measured_gain=belief.gain_sum / belief.gains if belief.gains else None, measured=belief.gains,
+        claimed_gain=sum(claims) / len(claims) if claims else None,
+        measured_gain=belief.gain_sum / belief.gains if belief.gains else None, measured=belief.gains,
     )  # fmt: skip
