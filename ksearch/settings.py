@@ -38,7 +38,7 @@ class EvaluationSettings(_Model):
     """How candidates are judged."""
 
     workloads: Annotated[int, Field(ge=1)] = 12
-    """Size of the stratified subset that an ordinary evaluation times; promotion always takes the full set."""
+    """Size of the stratified subset that an ordinary evaluation times, one of each regime at least; promotion takes the full set."""
     timed_calls: Annotated[int, Field(ge=3)] = 20
     """Timed calls for each workload; the median counts."""
     timeout_s: Annotated[float, Field(gt=0)] = 60.0

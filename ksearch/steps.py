@@ -9,7 +9,7 @@ from typing import Literal, Self, TypeAlias
 
 from ksearch.coder.types import Coder, Draft, NothingToWrite, WriteRequest
 from ksearch.definitions.schema import Solution
-from ksearch.errors import Unavailable
+from ksearch.errors import BadInput, Unavailable
 from ksearch.evaluators.base import Evaluator
 from ksearch.jobs import JobFactory
 from ksearch.judge.verdict import Status, Verdict
@@ -124,7 +124,7 @@ class Steps:
     # ------------------------------------------------------------------ finish
 
     def finish(self, step: Step, answer: Answer) -> None:
-        """Log what came back. Raises Unavailable when an evaluation was lost too often."""
+        """Log what came back. Raises Unavailable when an evaluation was lost too often, BadInput when none can be had."""
         match step, answer:
             case ProposeStep(ticket), tuple():
                 self.tell(ticket.ticket, Proposed(tuple(proposal.action for proposal in answer)))
@@ -184,6 +184,8 @@ class Steps:
     def _record_loss(self, candidate: CandidateState, kind: Kind, verdict: Verdict) -> None:
         reason = verdict.evidence.message if verdict.evidence is not None else "no answer"
         self.journal.record(EvaluationLost(candidate=candidate.id, kind=kind, reason=reason, device_seconds=self._gpu_seconds(verdict)))
+        if verdict.final:
+            raise BadInput(f"nothing can be judged: {reason}")
         if self.state.candidates[candidate.id].losses >= MAX_LOSSES:
             raise Unavailable(f"evaluator {self.parts.evaluator.name}: {MAX_LOSSES} evaluations without an answer, the last: {reason}")
 

@@ -171,6 +171,8 @@ class Verdict(Frozen):
     resolution_us: float | None = None
     noise_ln: float | None = None
     """Standard deviation of ln latency between repeats in this job, for tie bands."""
+    final: bool = False
+    """With INFRASTRUCTURE: the job itself is at fault (its baseline fails, its definition is refused), so that another try is no use."""
     device_seconds: float = 0.0
     wall_seconds: float = 0.0
     judge_version: str = JUDGE_VERSION

@@ -114,6 +114,8 @@ class CudaCalls:
     def run(self) -> None:
         import torch
 
+        assert self.definition is not None
+        names = list(self.definition.outputs)
         begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         started = time.perf_counter()
         # The cache is flushed right before, with no wait between: the device is busy while the host launches, as it is where
@@ -124,7 +126,7 @@ class CudaCalls:
         for call in self.calls:
             values = [output.tensor for output in call.outputs]
             if self.returns:
-                store(values, self.function(*call.inputs))
+                store(values, self.function(*call.inputs), names)
             else:
                 self.function(*call.inputs, *values)
         end.record()
