@@ -31,7 +31,8 @@ KERNEL = "import torch\ndef run(hidden_states, weight, output):\n    output.zero
 def job(settings: Settings) -> Job:
     setup = prepare(settings)
     spec = BuildSpec(language="python", target_hardware=("cpu",), entry_point="k.py::run")
-    solution = Solution(name="s", definition=setup.definition.name, author="t", spec=spec, sources=(SourceFile(path="k.py", content=KERNEL),))
+    source = SourceFile(path="k.py", content=KERNEL)
+    solution = Solution(name="s", definition=setup.definition.name, author="t", spec=spec, sources=(source,))
     return jobs_of(setup).job("j", "evaluate", solution)
 
 
