@@ -47,7 +47,7 @@ class EvaluationSettings(_Model):
     total_s: Annotated[float, Field(gt=0)] = 900.0
     """Longest that one evaluation may take, promotion included; reserved from the GPU budget while it runs."""
     parallel: Annotated[int, Field(ge=1, le=256)] | None = None
-    """Candidates in flight (written, compiling or waiting for the device). None: 2."""
+    """Candidates in flight (written, compiling or waiting for the device). None: 2, or 8 with a bundle."""
     fake_delay_s: Annotated[float, Field(ge=0)] = 0.0
     """Seconds that the fake evaluator takes for each answer (`--evaluator fake` only)."""
     unsafe_runner: bool = False
@@ -70,7 +70,8 @@ class Settings(_Model):
     planner: Literal["auto", "playbook"] = "auto"
     policy: Literal["puct", "greedy", "best-of-n", "random"] = "puct"
     surrogate: Literal["auto", "none"] = "auto"
-    evaluator: Literal["local", "fake"] = "local"
+    evaluator: Annotated[str, Field(pattern=r"^(local|fake|command:.*\S.*|bundle:.*\S.*)$")] = "local"
+    """'local', 'fake', 'command:PROGRAM ARGUMENTS' (a judge that speaks JSON lines) or 'bundle:FOLDER'."""
     seed: int = 0
     budget: BudgetSettings = BudgetSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

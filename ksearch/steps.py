@@ -194,10 +194,16 @@ class Steps:
         for candidate in self.state.candidates.values():
             if candidate.running is None:
                 continue
-            last, began = self.state.last_time, candidate.started_at
-            seconds = max(0.0, last - began) if last is not None and began is not None and self.parts.jobs.target.device != "cpu" else 0.0
+            seconds = self._seconds_lost(candidate)
             kind: Kind = "promote" if candidate.running == "promote" else "evaluate"
             self.journal.record(EvaluationLost(candidate=candidate.id, kind=kind, reason=reason, device_seconds=seconds))
+
+    def _seconds_lost(self, candidate: CandidateState) -> float:
+        """No time is lost where a job outlives this process: it is joined again, and tells itself what it took."""
+        last, began = self.state.last_time, candidate.started_at
+        if last is None or began is None or self.parts.jobs.target.device == "cpu" or self.parts.evaluator.capabilities().keeps_jobs:
+            return 0.0
+        return max(0.0, last - began)
 
     # ------------------------------------------------------------------ settle
 

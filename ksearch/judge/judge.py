@@ -69,7 +69,7 @@ class Judge:
                 job=job.job, solution=job.solution.digest, status=Status.INFRASTRUCTURE, evidence=evidence,
                 final=isinstance(error, THE_QUESTION),
             )  # fmt: skip
-        return verdict.model_copy(update={"wall_seconds": time.monotonic() - begin})
+        return verdict.model_copy(update={"wall_seconds": time.monotonic() - begin, "question": job.question})
 
     def close(self) -> None:
         for nursery in self._nurseries.values():
