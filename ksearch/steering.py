@@ -7,7 +7,6 @@ process that dies in between leaves it either untouched or wholly done.
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -116,10 +115,8 @@ def _new_limits(settings: Settings, limits: Mapping[str, float | None]) -> tuple
 def changed_budget(settings: Settings, limits: Mapping[str, float | None]) -> BudgetSettings:
     """The run's limits with these in place of the old. Raises BadInput naming what is wrong."""
     known = tuple(BudgetSettings.model_fields)
-    for name, value in limits.items():
+    for name in limits:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             raise BadInput(f"there is no limit {name!r}; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"))
-        if value is not None and not math.isfinite(value):
-            raise BadInput(f"{name}={value} limits nothing; null lifts a limit")
     return resolve([settings.model_dump(mode="python"), {"budget": limits}]).budget

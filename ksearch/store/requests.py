@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter
 
 MAX_IDEA = 500
 """Characters; an action key of a language model is far shorter."""
+
+
+Idea: TypeAlias = Annotated[str, Field(min_length=1, max_length=MAX_IDEA, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+"""Without control characters: it is shown on terminals."""
 
 
 class _Request(BaseModel):
@@ -36,7 +40,7 @@ class Ban(_Request):
     """Propose and try no more of an idea: a technique, or one action by its key technique|target|parameter."""
 
     kind: Literal["ban"] = "ban"
-    idea: Annotated[str, Field(min_length=1, max_length=MAX_IDEA)]
+    idea: Idea
 
     def __str__(self) -> str:
         return f"{self.kind} {self.idea}"
@@ -44,7 +48,7 @@ class Ban(_Request):
 
 class Unban(_Request):
     kind: Literal["unban"] = "unban"
-    idea: Annotated[str, Field(min_length=1, max_length=MAX_IDEA)]
+    idea: Idea
 
     def __str__(self) -> str:
         return f"{self.kind} {self.idea}"
@@ -54,7 +58,7 @@ class Budget(_Request):
     """Change limits; those not named stay. None lifts one."""
 
     kind: Literal["budget"] = "budget"
-    limits: Annotated[dict[str, float | None], Field(min_length=1)]
+    limits: Annotated[dict[str, FiniteFloat | None], Field(min_length=1)]
     """By the names of `budget.*`, such as max_evaluations."""
 
     def __str__(self) -> str:

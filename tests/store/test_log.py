@@ -11,7 +11,6 @@ from ksearch.store import schema
 from ksearch.store.errors import BadEvent, BlobError, NewerSchema, NotARun, RunExists, RunLocked, RunsDirError, SecretRefused, StoreError
 from ksearch.store.log import EventLog, EventRow, RunMeta, StoredEvent
 
-
 NEXT = schema.SCHEMA_VERSION + 1
 
 
