@@ -18,6 +18,7 @@ from types import FrameType
 
 from pydantic import BaseModel
 
+from ksearch.branching import Point, branch_at, plant
 from ksearch.definitions.catalog import alias_of
 from ksearch.definitions.schema import Solution
 from ksearch.definitions.solutions import save_folder
@@ -28,7 +29,7 @@ from ksearch.prepare import Setup, parts_of, prepare
 from ksearch.report.progress import progress_view
 from ksearch.report.summary import RunSummary, print_summary, summarise
 from ksearch.search import Search
-from ksearch.settings import Settings, merge, parse_assignment, resolve
+from ksearch.settings import Overlay, Settings, merge, parse_assignment, resolve
 from ksearch.store.events import BudgetChanged, Opened, RunCreated, RunEnded
 from ksearch.store.fold import RunState
 from ksearch.store.journal import Journal, read_state
@@ -85,6 +86,21 @@ def resume_run(run: str, *, assignments: tuple[str, ...], runs_dir: Path | None,
             journal.record(BudgetChanged(budget=settings.budget), durable=True)
             setup = replace(setup, settings=settings)
         return _search(journal, setup, paths, as_json, resumed=True)
+
+
+def branch_run(source: str, overlay: Overlay, *, runs_dir: Path | None, name: str | None, as_json: bool) -> int:
+    """Search on from a moment of a stored run, in a new one. Raises BadInput before anything is written."""
+    point = Point.parse(source)
+    with EventLog.open_reader(find_run(point.run, default_runs_dir(runs_dir)).database) as old:
+        branch = branch_at(old, point, overlay)
+        setup = _same_setup(branch.state, old)
+        run = check_name(name) if name is not None else _run_id(setup)
+        paths = RunPaths(default_runs_dir(runs_dir) / run)
+        log = EventLog.create(paths.database)
+        with log:
+            journal = plant(branch, old, log)
+            old.close()
+            return _search(journal, replace(setup, notes=(branch.note, *setup.notes)), paths, as_json, resumed=False)
 
 
 def open_state(run: str, runs_dir: Path | None) -> RunState:

@@ -97,7 +97,7 @@ class Steps:
         assert self.state.tree is not None
         ticket = step.ticket
         known = frozenset(self.state.tree.known_plans())
-        return ProposeRequest(ticket.node, ticket.plan, ticket.count, known, self.state.beliefs.all())
+        return ProposeRequest(ticket.node, ticket.plan, ticket.count, known, self.state.beliefs.all(), self.state.tree.bans)
 
     def _write_request(self, ticket: Write) -> WriteRequest:
         assert self.state.tree is not None

@@ -45,8 +45,9 @@ Step: TypeAlias = OpenArm | WriteAt | ProposeAt
 class Policy(Protocol):
     """`step` is called only while something is legal, and must return a legal step.
 
-    `opened` is the arm that the step before it opened in the same ask: nothing above that arm has changed since, so a
-    policy may go on from there instead of from the root. `max_depth` bounds the plans it looks at, None for no bound of its own.
+    A descent begins at `state.start`: the root, or what the user pinned; it is proven. `opened` is the arm that the step
+    before opened in the same ask: nothing above that arm has changed since, so a policy may go on from there instead.
+    `max_depth` bounds the plans it looks at, None for no bound of its own.
     """
 
     @property
@@ -70,7 +71,7 @@ class Puct:
 
     def step(self, state: State, opened: Node | None, rng: random.Random) -> Step:
         yardstick = Yardstick.of(state)
-        at = state.root if opened is None or opened.parent is None else opened.parent
+        at = state.start if opened is None or opened.parent is None else opened.parent
         while True:
             widening = self._widen(state, at)
             if widening is not None:
@@ -100,7 +101,7 @@ class Greedy:
     def step(self, state: State, opened: Node | None, rng: random.Random) -> Step:
         if opened is not None:
             return WriteAt(opened, _claim_line(opened))
-        at = state.root
+        at = state.start
         while True:
             arm = min(_selectable(at), key=lambda node: (-_frontier_claim(state, node), _key(node)), default=None)
             here = _own_frontier_claim(state, at)
@@ -137,7 +138,7 @@ class Uniform:
     def step(self, state: State, opened: Node | None, rng: random.Random) -> Step:
         if opened is not None:
             return WriteAt(opened, f"drawn as a new arm of node {opened.parent.id if opened.parent else 0}")
-        at = state.root
+        at = state.start
         while True:
             arms = list(_selectable(at))
             new = _new_arm(state, at, f"drawn: a new arm beside {len(at.children)}, none queued")

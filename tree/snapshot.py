@@ -44,6 +44,8 @@ class Snapshot:
     rewards: tuple[float, ...]
     standing: frozenset[int]
     queued: frozenset[int]
+    pins: tuple[tuple[NodeId, int], ...]
+    bans: frozenset[str]
 
 
 def snapshot(state: State) -> Snapshot:
@@ -59,6 +61,8 @@ def snapshot(state: State) -> Snapshot:
         rewards=tuple(state.scale.rewards()),
         standing=frozenset(state.standing),
         queued=frozenset(state.queued),
+        pins=tuple(state.pins.items()),
+        bans=frozenset(state.bans),
     )
 
 

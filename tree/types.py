@@ -152,7 +152,31 @@ class Settled:
     outcome: Outcome
 
 
-Change: TypeAlias = ArmOpened | Issued | Settled
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """The user wants the search at and below this node first, as long as something is legal there."""
+
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Unpinned:
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Banned:
+    """The user wants no more of an idea: a technique, or one action by its key. What was measured with it stands."""
+
+    idea: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unbanned:
+    idea: str
+
+
+Change: TypeAlias = ArmOpened | Issued | Settled | Pinned | Unpinned | Banned | Unbanned
 """Everything that can happen to a tree. A tree is a pure fold of its changes."""
 
 

@@ -21,7 +21,7 @@ class NodeStatus(StrEnum):
     PROVEN = "proven"
     """A candidate passed."""
     CLOSED = "closed"
-    """Its attempts are spent and none passed."""
+    """Its attempts are spent, or its last step is banned, and none passed."""
     EXHAUSTED = "exhausted"
     """Proven, and nothing at or below it can ever be asked for again."""
 
@@ -243,7 +243,9 @@ def best_node(state: State) -> Node:
 
 
 def _closed(state: State, node: Node) -> bool:
-    return not node.proven and node.attempts >= state.constants.attempts
+    if node.proven:
+        return False
+    return node.attempts >= state.constants.attempts or (node.writing is None and state.is_banned(node.action))
 
 
 def _may_still_issue(state: State, node: Node) -> bool:

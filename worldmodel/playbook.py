@@ -36,6 +36,8 @@ class PlaybookPlanner:
     def _new(self, request: ProposeRequest) -> Iterable[Technique]:
         taken = plan_key(request.plan)
         for technique in self.catalogue.legal(request.plan):
+            if technique.id in request.banned or technique.key in request.banned:
+                continue
             # A step already on the path would undo a later one, and its plan has its parent's key.
             if technique.key not in taken and taken | {technique.key} not in request.known_plans:
                 yield technique

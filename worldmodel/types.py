@@ -65,6 +65,8 @@ class ProposeRequest:
     count: int
     known_plans: Collection[PlanKey]
     beliefs: tuple[Belief, ...] = ()
+    banned: frozenset[str] = frozenset()
+    """Techniques and action keys that the user wants no more of; the tree refuses them too."""
 
 
 class Planner(Protocol):
