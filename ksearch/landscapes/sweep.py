@@ -37,6 +37,8 @@ class Sweeping:
     compilers: int = 1
     measurers: int = 1
     timed_calls: int = 7
+    limit_s: float = measuring.LIMIT_S
+    """For one candidate's measurement."""
     seed: int = 20
     unsafe: bool = False
     say: Callable[[str], None] = print
@@ -154,7 +156,7 @@ class Sweep:
             how.unsafe, pairs,
         )  # fmt: skip
         prepare = measuring.prepare_cpu if how.device == "cpu" else measuring.prepare_device
-        return Work(prepare, plan, measuring.LIMIT_S + 30, self._log)
+        return Work(prepare, plan, how.limit_s, self._log)
 
     @property
     def _log(self) -> Path:
