@@ -63,6 +63,19 @@ SPACES = (
         landscapes={"mean": (), "small": ("b1", "b2-16"), "large": ("b17+",)},
     ),
     Space(
+        name="gemm.triton",
+        definition="gemm",
+        family="gemm/triton",
+        device="cuda",
+        languages=("triton",),
+        techniques=(
+            "tile 16x64", "tile 128x128", "tile 128x256", "depth elements=64", "pipeline stages=3", "pipeline stages=5", "warps", "descriptors",
+            "split_inner parts=8", "half_sums", "grouped_order",
+        ),
+        workloads=("M=1", "M=16", "M=256", "M=2048"),
+        landscapes={"mean": (), "small": ("m1-16",), "large": ("m17-512", "m513+")},
+    ),
+    Space(
         name="dsa_topk.cpu",
         definition="dsa_topk",
         family="dsa_topk/cpu",
