@@ -76,6 +76,19 @@ SPACES = (
         landscapes={"mean": (), "small": ("m1-16",), "large": ("m17-512", "m513+")},
     ),
     Space(
+        name="softmax.triton",
+        definition="softmax",
+        family="softmax/triton",
+        device="cuda",
+        languages=("triton",),
+        techniques=(
+            "running_maximum", "keep_row", "power_of_two", "reciprocal", "stream_writes", "persistent programs=528", "chunk elements=4096",
+            "rows_per_program rows=8", "warps warps=1", "warps warps=16",
+        ),
+        workloads=("batch_size=1", "batch_size=8", "batch_size=256", "batch_size=2048"),
+        landscapes={"mean": (), "small": ("b1-16",), "large": ("b17-1024", "b1025+")},
+    ),
+    Space(
         name="dsa_topk.cpu",
         definition="dsa_topk",
         family="dsa_topk/cpu",
