@@ -128,6 +128,7 @@ def _prove(state: State, node: Node, reward: float) -> None:
             at.best_reward = reward
         at = at.parent
     state.scale.add(relative)
+    state.archive.add(node)
     parent = node.parent
     assert parent is not None, "the root is never written for"
     assert parent.own_reward is not None, "only proven plans have children"

@@ -6,6 +6,7 @@ import math
 
 from ksearch.tree.constants import Constants
 from ksearch.tree.errors import IllegalChange, UnknownNode
+from ksearch.tree.evolution import Archive
 from ksearch.tree.node import Node
 from ksearch.tree.statistics import Honesty, Scale, credible, to_units
 from ksearch.tree.types import REFINE, ROOT, NodeId, Propose, Ticket, TicketId, Write, WriteMode
@@ -32,6 +33,7 @@ class State:
         self.next_ticket = TicketId(0)
         self.honesty = Honesty()
         self.scale = Scale()
+        self.archive = Archive(self.root)
 
     def node(self, id: NodeId) -> Node:
         if not 0 <= id < len(self.nodes):
