@@ -96,8 +96,8 @@ class Steps:
     def _propose_request(self, step: ProposeStep) -> ProposeRequest:
         assert self.state.tree is not None
         ticket = step.ticket
-        known = frozenset(self.state.tree.known_plans())
-        return ProposeRequest(ticket.node, ticket.plan, ticket.count, known, self.state.beliefs.all())
+        known = self.state.tree.known_plans().now()
+        return ProposeRequest(ticket.node, ticket.plan, ticket.count, known, self.state.beliefs.all(), known.outcomes)
 
     def _write_request(self, ticket: Write) -> WriteRequest:
         assert self.state.tree is not None

@@ -44,6 +44,7 @@ class Snapshot:
     rewards: tuple[float, ...]
     standing: frozenset[int]
     queued: frozenset[int]
+    reached: frozenset[int]
 
 
 def snapshot(state: State) -> Snapshot:
@@ -59,6 +60,7 @@ def snapshot(state: State) -> Snapshot:
         rewards=tuple(state.scale.rewards()),
         standing=frozenset(state.standing),
         queued=frozenset(state.queued),
+        reached=frozenset(state.reached),
     )
 
 

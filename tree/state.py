@@ -13,7 +13,10 @@ from ksearch.tree.types import REFINE, ROOT, NodeId, Propose, Ticket, TicketId, 
 
 
 class State:
-    """`standing` and `queued` index every plan by its digest: the node it is, and the node in whose queue it waits."""
+    """`standing` and `queued` index every plan by its digest: the node it is, and the node in whose queue it waits.
+
+    `reached` does both by the digest of what a plan leads to, for the plans whose planner said so.
+    """
 
     def __init__(self, root_reward: float, sigma_noise: float, constants: Constants, max_depth: int) -> None:
         if not credible(root_reward):
@@ -29,6 +32,7 @@ class State:
         self.nodes: list[Node] = [self.root]
         self.standing: dict[int, Node] = {self.root.digest: self.root}
         self.queued: dict[int, Node] = {}
+        self.reached: dict[int, Node] = {}
         self.tickets: dict[TicketId, Ticket] = {}
         self.next_ticket = TicketId(0)
         self.honesty = Honesty()

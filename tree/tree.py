@@ -7,7 +7,7 @@ may be in flight and may be told in any order.
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from ksearch.tree.constants import DEFAULTS, Constants
 from ksearch.tree.errors import UnknownTicket
@@ -16,7 +16,7 @@ from ksearch.tree.node import Refusal
 from ksearch.tree.selection import OpenArm, Policy, WriteAt
 from ksearch.tree.snapshot import Snapshot, snapshot
 from ksearch.tree.state import State
-from ksearch.tree.types import ROOT, ArmOpened, Asked, Change, Issued, NodeId, Outcome, Plan, PlanKey, Settled, Ticket, TicketId
+from ksearch.tree.types import ROOT, ArmOpened, Asked, Change, Issued, NodeId, Outcome, Plan, Settled, Ticket, TicketId
 from ksearch.tree.views import ArmOutcome, Explanation, KnownPlans, NodeView, Reader, best_node
 
 
@@ -161,7 +161,7 @@ class Tree:
     def explain(self, id: NodeId) -> Explanation:
         return Reader(self._state).explain(self._state.node(id))
 
-    def known_plans(self) -> Collection[PlanKey]:
+    def known_plans(self) -> KnownPlans:
         """Canonical keys of all plans, queued ones included. Live: it follows the tree."""
         return KnownPlans(self._state)
 

@@ -88,6 +88,10 @@ class Catalogue:
             config.update(technique.sets)
         return MappingProxyType(config)
 
+    def outcome(self, config: Config) -> str:
+        """One name for each configuration: what differs from the defaults, which therefore have the empty one."""
+        return " ".join(f"{name}={value}" for name, value in sorted(config.items()) if value != self.defaults[name])
+
     def legal(self, plan: Plan) -> tuple[Technique, ...]:
         """Techniques whose needs are met after `plan` and that would change its configuration."""
         return self.legal_from(self.config(plan))
