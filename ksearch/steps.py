@@ -96,8 +96,11 @@ class Steps:
     def _propose_request(self, step: ProposeStep) -> ProposeRequest:
         assert self.state.tree is not None
         ticket = step.ticket
-        known = frozenset(self.state.tree.known_plans())
-        return ProposeRequest(ticket.node, ticket.plan, ticket.count, known, self.state.beliefs.all(), self.state.tree.bans)
+        known = self.state.tree.known_plans().now()
+        return ProposeRequest(
+            node=ticket.node, plan=ticket.plan, count=ticket.count, known_plans=known, beliefs=self.state.beliefs.all(),
+            banned=self.state.tree.bans, known_outcomes=known.outcomes,
+        )  # fmt: skip
 
     def _write_request(self, ticket: Write) -> WriteRequest:
         assert self.state.tree is not None

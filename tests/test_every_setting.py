@@ -50,7 +50,7 @@ def evaluator(settings: Settings) -> object:
 
 
 def limit(resource: str) -> Observe:
-    known = {"type": "run_created", "baseline": None, "start": None, "seed": 0, "family": None}
+    known = {"type": "run_created", "baseline": None, "start": None, "seed": 0, "family": None, "branched": None}
     created = RunCreated.model_validate(dict.fromkeys(RunCreated.model_fields, "") | known)
     return lambda settings: getattr(RunState.begin(created, settings).ledger.limits, resource)
 

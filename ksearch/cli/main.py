@@ -7,6 +7,34 @@ from typing import Annotated
 
 import typer
 
+from ksearch.cli import config, definitions, doctor, evaluate, report, run, runs, steer
+from ksearch.errors import KsearchError
+
+app = typer.Typer(
+    name="ksearch",
+    help="Search for fast GPU kernels: a Monte Carlo tree over optimization plans, measured by a judge that can't be cheated.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"ksearch {version('ksearch-kernels')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")] = False,
+) -> None:
+    """Options that stand before the command."""
+
+
 for _group in (
     run,
     runs,

@@ -185,7 +185,7 @@ class InProcessRunner:
         """Raises RunnerError for whatever the candidate raises."""
         try:
             return self._perform(message, descriptors)
-        except Exception as error:  # noqa: BLE001 - a candidate's code ran: its exception is its answer
+        except Exception as error:
             raise RunnerError(_told(error)) from error
 
     def _perform(self, message: dict[str, Any], descriptors: tuple[int, ...]) -> dict[str, Any]:
@@ -218,7 +218,7 @@ class InProcessRunner:
         try:
             with torch.no_grad():
                 self.calls.run()
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:
             raise RunnerError(_told(error)) from error
         return time.perf_counter() - begin
 
