@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ksearch.errors import BadInput
 
-
 COMPILERS = ("torch", "triton", "apache-tvm-ffi")
 """Packages that decide what a code becomes."""
 
