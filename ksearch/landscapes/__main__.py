@@ -33,7 +33,8 @@ def spaces() -> None:
     """List the spaces."""
     for space in SPACES:
         found = enumerate_space(space, "sm_90")
-        typer.echo(f"{space.name:20} {len(found.configs):5} configurations, {len(found.solutions):4} codes, {len(found.workloads)} workloads")
+        counts = f"{len(found.configs):5} configurations, {len(found.solutions):4} codes, {len(found.workloads)} workloads"
+        typer.echo(f"{space.name:20} {counts}")
 
 
 @app.command()
@@ -92,7 +93,8 @@ def write(
             path = to / f"{landscape.name}{SUFFIX}"
             save(landscape, path)
             passed = sum(point.passed for point in landscape.points)
-            typer.echo(f"{path}: {len(landscape.points)} points, {passed} passed, noise {landscape.sigma_noise:.2%}, {path.stat().st_size} bytes")
+            points = f"{len(landscape.points)} points, {passed} passed, noise {landscape.sigma_noise:.2%}"
+            typer.echo(f"{path}: {points}, {path.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

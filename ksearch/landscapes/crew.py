@@ -21,7 +21,7 @@ Answer = TypeVar("Answer")
 
 
 class CrewFailed(KsearchError):
-    """Workers don't start: nothing can be done."""
+    """A worker doesn't start, or fails at its own work: the machine or this program, not a task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Crew(Generic[Task, Answer]):
         next(worker for worker in self.workers if worker.ready and worker.task is None).give(task)
 
     def collect(self) -> list[tuple[Task, Answer | Lost]]:
-        """Tasks that are done since the last call. Raises CrewFailed when a worker doesn't start."""
+        """Tasks that are done since the last call. Raises CrewFailed."""
         found = []
         for place, worker in enumerate(self.workers):
             if not worker.ready:
@@ -85,8 +85,10 @@ class Crew(Generic[Task, Answer]):
         return found
 
     def close(self) -> None:
+        """For good: from here on there are no workers."""
         for worker in self.workers:
             worker.close()
+        self.workers = []
 
 
 def wait_for(crews: Sequence[Crew[Any, Any]], seconds: float) -> None:
@@ -100,7 +102,7 @@ def wait_for(crews: Sequence[Crew[Any, Any]], seconds: float) -> None:
 class _Worker(Generic[Task, Answer]):
     def __init__(self, work: Work[Task, Answer], number: int) -> None:
         context = multiprocessing.get_context("spawn")
-        self.number, self.limit_s = number, work.limit_s
+        self.number, self.limit_s, self.log = number, work.limit_s, work.log
         self.connection, theirs = context.Pipe()
         arguments = (theirs, work.prepare, number, work.argument, str(work.log))
         self.process = context.Process(target=_serve, args=arguments, daemon=True)
@@ -115,7 +117,7 @@ class _Worker(Generic[Task, Answer]):
         """Whether it has become ready."""
         answer = self._receive(START_S)
         if isinstance(answer, Lost):
-            raise CrewFailed(f"a worker did not start: {answer.reason}")
+            raise CrewFailed(f"a worker did not start: {answer.reason}; see {self.log}")
         if answer is None:
             return False
         self.ready, self.greeting = True, answer[0]
@@ -138,13 +140,18 @@ class _Worker(Generic[Task, Answer]):
         if isinstance(answer, Lost):
             self.spent = True
             return task, answer
-        self.spent = not answer[1]
-        return task, answer[0]
+        ((found, goes_on),) = answer
+        self.spent = not goes_on
+        return task, found
 
-    def _receive(self, limit_s: float) -> Any:
+    def _receive(self, limit_s: float) -> tuple[Any] | Lost | None:
+        """What the worker sent; None while there is nothing."""
         try:
             if self.connection.poll():
-                return self.connection.recv()
+                trouble, answer = self.connection.recv()
+                if trouble is not None:
+                    raise CrewFailed(f"{trouble}; see {self.log}")
+                return (answer,)
         except (EOFError, OSError):
             self.process.join(5)
             return Lost(f"the process ended with exit status {self.process.exitcode}", timeout=False)
@@ -163,11 +170,12 @@ def _serve(connection: Connection, prepare: Any, number: int, argument: Any, log
             os.dup2(output.fileno(), descriptor)
     try:
         greeting, work = prepare(number, argument)
-        connection.send((greeting, True))
+        connection.send((None, greeting))
         while True:
-            connection.send(work(connection.recv()))
+            connection.send((None, work(connection.recv())))
     except EOFError:
         return
-    except Exception:
+    except Exception as error:
         traceback.print_exc()
+        connection.send((f"{type(error).__name__}: {error}", None))
         raise

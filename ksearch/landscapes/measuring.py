@@ -40,7 +40,7 @@ from ksearch.landscapes.records import Measured
 
 HIDDEN = 2
 """Hidden workloads on which each candidate is checked."""
-LIMIT_S = 90.0
+LIMIT_S = 60.0
 """For one candidate; a kernel that waits for itself forever is ended then."""
 MESSAGE = 400
 
@@ -103,17 +103,20 @@ class DeviceBench:
         self.scratch = Path(tempfile.mkdtemp(prefix="ksearch-sweep-"))
         self.hidden = hidden_of(plan.definition, plan.workloads, plan.seed)
         by_uuid = {workload.uuid: workload for workload in (*plan.workloads, *self.hidden)}
-        source = lambda workload: InputSource(plan.definition, workload, device.spec, None)  # noqa: E731
-        oracle = RememberingOracle(oracle_for(plan.definition, Reference(plan.definition)), lambda uuid: source(by_uuid[uuid]))
-        self.checker = Checker(plan.definition, oracle, _Seeded, Seeds(plan.seed))
+        sources = {uuid: InputSource(plan.definition, workload, device.spec, None) for uuid, workload in by_uuid.items()}
+        oracle = RememberingOracle(oracle_for(plan.definition, Reference(plan.definition)), sources)
+        self.checker = Checker(plan.definition, oracle, self._seeded, Seeds(plan.seed))
         self.clock = DeviceClock(device)
         self.runner = InProcessRunner(self.scratch)
         preparation = {
             "definition": plan.definition.model_dump(mode="json"), "dataset_root": None, "device": device.spec,
             "cupti": device.cupti, "flush_bytes": flush_bytes(),
         }  # fmt: skip
-        self.session = DeviceSession(self.runner, Limits(timeout_s=LIMIT_S), lambda: LIMIT_S, preparation=preparation)  # type: ignore[arg-type]
+        self.session = DeviceSession(self.runner, Limits(timeout_s=LIMIT_S), lambda: LIMIT_S, preparation=preparation)
         self.greeting = Greeting(device.info.name, device.info.details, self.clock.name, self._baselines())
+
+    def _seeded(self, workload: Workload) -> InputSource:
+        return Seeded(self.plan.definition, workload, self.device.spec, None)
 
     def _baselines(self) -> dict[str, float]:
         self._load(reference_solution(self.plan.definition), None)
@@ -237,11 +240,8 @@ def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0] if lines else ''}"
 
 
-class _Seeded:
-    """In place of an InputSource: inputs by name only, made when what is right for them has to be worked out."""
-
-    def __init__(self, workload: Workload) -> None:
-        self.workload = workload
+class Seeded(InputSource):
+    """Inputs by their seed alone: they are made when what is right for them has to be worked out, once."""
 
     def new(self, seed: int) -> tuple[Any, ...]:
         return (seed,)
@@ -250,15 +250,16 @@ class _Seeded:
 class RememberingOracle:
     """An oracle that works out what is right once for each workload and seed, for all candidates."""
 
-    def __init__(self, oracle: Oracle, source_of: Callable[[str], InputSource]) -> None:
-        self.oracle, self.source_of = oracle, source_of
+    def __init__(self, oracle: Oracle, sources: Mapping[str, InputSource]) -> None:
+        """`sources` by workload."""
+        self.oracle, self.sources = oracle, sources
         self.exact = oracle.exact
         self._known: dict[tuple[str, int], Expectation] = {}
 
     def expect(self, workload: str, inputs: tuple[Any, ...], draw: Draw | None = None) -> Expectation:
         key = (workload, inputs[0])
         if key not in self._known:
-            source = self.source_of(workload)
+            source = self.sources[workload]
             found = self.oracle.expect(workload, source.new(inputs[0]), source.new)
             self._known[key] = replace(found, inputs=())
         return self._known[key]

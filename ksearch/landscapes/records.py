@@ -10,13 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ksearch.errors import BadInput
 
+COMPILERS = ("torch", "triton", "apache-tvm-ffi")
+"""Packages that decide what a code becomes."""
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Setting(_Record):
-    """On what the measurements that follow were made. A file has one for each sitting; they must agree in all but `recorded`."""
+    """On what a sitting's measurements were made. A file has one for each sitting."""
 
     kind: Literal["setting"] = "setting"
     space: str
@@ -99,5 +102,10 @@ class Records:
 
 
 def _difference(one: Setting, other: Setting) -> str | None:
-    names = ("space", "definition", "device_name", "arch", "timer", "versions", "timed_calls")
-    return next((name for name in names if getattr(one, name) != getattr(other, name)), None)
+    """What makes two sittings' numbers incomparable. Another kernel or driver of the same machine doesn't."""
+    names = ("space", "definition", "device_name", "arch", "timer", "timed_calls")
+    if (name := next((name for name in names if getattr(one, name) != getattr(other, name)), None)) is not None:
+        return name
+    if one.baselines_us.keys() != other.baselines_us.keys():
+        return "set of workloads"
+    return next((name for name in COMPILERS if one.versions.get(name) != other.versions.get(name)), None)

@@ -28,8 +28,8 @@ SPACES = (
         device="cuda",
         languages=("triton",),
         techniques=(
-            "map_short_rows", "one_launch", "scale_sums", "tensor_cores f16", "tile tokens=256", "tiles_per_program tiles=4",
-            "pipeline stages=4", "resident_row", "search pairs", "fuse_mapping", "select_warps warps=16",
+            "map_short_rows", "one_launch", "scale_sums", "tensor_cores f16", "tensor_cores fp8", "tile tokens=256",
+            "resident_row", "search pairs", "fuse_mapping", "select_warps warps=16",
         ),
         workloads=("02fa7f90", "4c7705ad", "8635db8f"),
         landscapes=TOPK_LANDSCAPES,
@@ -55,8 +55,8 @@ SPACES = (
         device="cuda",
         languages=("triton", "cuda"),
         techniques=(
-            "rewrite_in", "joint_products", "fuse", "tile_rows rows=8", "tile_rows rows=128", "tiles_per_program tiles=4", "pipeline stages=3",
-            "warps warps=1", "warps warps=8", "warp_per_row", "lanes_per_row lanes=8", "vector_loads bits=128", "rows_at_once rows=4",
+            "rewrite_in", "joint_products", "stream_writes", "fuse", "tile_rows rows=8", "tile_rows rows=128", "tiles_per_program tiles=4",
+            "pipeline stages=3", "warps warps=1", "warp_per_row", "lanes_per_row lanes=8", "vector_loads bits=128", "rows_at_once rows=4",
             "threads threads=32",
         ),
         workloads=("batch_size=1", "batch_size=4", "batch_size=32", "batch_size=48"),
@@ -69,8 +69,8 @@ SPACES = (
         device="cuda",
         languages=("triton",),
         techniques=(
-            "tile 16x64", "tile 128x128", "tile 128x256", "depth elements=64", "pipeline stages=3", "pipeline stages=5", "warps", "descriptors",
-            "split_inner parts=8", "half_sums", "grouped_order",
+            "tile 16x64", "tile 128x128", "tile 128x256", "depth elements=64", "pipeline stages=3", "pipeline stages=5", "warps",
+            "descriptors", "split_inner parts=8", "half_sums", "grouped_order",
         ),
         workloads=("M=1", "M=16", "M=256", "M=2048"),
         landscapes={"mean": (), "small": ("m1-16",), "large": ("m17-512", "m513+")},
@@ -82,8 +82,8 @@ SPACES = (
         device="cuda",
         languages=("triton",),
         techniques=(
-            "running_maximum", "keep_row", "power_of_two", "reciprocal", "stream_writes", "persistent programs=528", "chunk elements=4096",
-            "rows_per_program rows=8", "warps warps=1", "warps warps=16",
+            "running_maximum", "keep_row", "power_of_two", "reciprocal", "stream_writes", "persistent programs=528",
+            "chunk elements=4096", "rows_per_program rows=8", "warps warps=1", "warps warps=16",
         ),
         workloads=("batch_size=1", "batch_size=8", "batch_size=256", "batch_size=2048"),
         landscapes={"mean": (), "small": ("b1-16",), "large": ("b17-1024", "b1025+")},
@@ -120,9 +120,12 @@ SPACES = (
         family="gdn_decode/cpu",
         device="cpu",
         languages=("python", "cpp"),
-        techniques=(),
+        techniques=(
+            "batch", "update_in_place", "joint_products", "rewrite_in", "fuse_passes", "vectorise", "rows_at_once", "stream_writes",
+            "prefetch",
+        ),
         workloads=("batch_size=1", "batch_size=8", "batch_size=24"),
-        landscapes={"mean": ()},
+        landscapes={"mean": (), "small": ("b1",), "large": ("b2-16", "b17+")},
     ),
 )  # fmt: skip
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ksearch.definitions.schema import Solution
+from ksearch.judge.cache import cache_root
 from ksearch.judge.process import usable_cores
 from ksearch.judge.toolchain import CompileTarget
 from ksearch.judge.verdict import Stage, Status
@@ -24,6 +25,8 @@ from ksearch.landscapes.spaces import Enumerated, regimes
 REPEATED_SHARE = 0.1
 """Of the codes, measured a second time after all others: what noise is."""
 REPORT_S = 15.0
+TRITON_CACHE = "triton"
+"""Folder of Triton's binaries, beside the store of artefacts."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +119,8 @@ class Sweep:
             self._take(compilers, measurers)
 
     def _take(self, compilers: Crew[Solution, Compiled], measurers: Crew[MeasureTask, Measured] | None) -> None:
-        if self._to_compile or compilers.busy:
-            for solution, compiled in compilers.collect():
-                self._compiled(solution, compiled)
+        for solution, compiled in compilers.collect():
+            self._compiled(solution, compiled)
         if measurers is not None:
             had_greeting = measurers.greeting is not None
             for task, answer in measurers.collect():
@@ -144,7 +146,7 @@ class Sweep:
         space, how = self.space, self.how
         target = CompileTarget(kind="cpu") if how.device == "cpu" else CompileTarget(kind="cuda", arch=how.arch)
         called = (*space.workloads, *hidden_of(space.definition, space.workloads, how.seed))
-        plan = CompilePlan(space.definition, called, target, str(how.folder / "triton"), how.unsafe)
+        plan = CompilePlan(space.definition, called, target, str(cache_root() / TRITON_CACHE), how.unsafe)
         return Work(compiling.prepare, plan, compiling.LIMIT_S, self._log)
 
     def _measure_work(self) -> Work[MeasureTask, Measured]:
@@ -152,7 +154,7 @@ class Sweep:
         cores = usable_cores()
         pairs = tuple(cores[k : k + 2] for k in range(0, len(cores) - 1, 2)) if how.device == "cpu" else ()
         plan = MeasurePlan(
-            space.definition, space.workloads, regimes(space), how.device, how.timed_calls, how.seed, str(how.folder / "triton"),
+            space.definition, space.workloads, regimes(space), how.device, how.timed_calls, how.seed, str(cache_root() / TRITON_CACHE),
             how.unsafe, pairs,
         )  # fmt: skip
         prepare = measuring.prepare_cpu if how.device == "cpu" else measuring.prepare_device

@@ -47,7 +47,8 @@ def solution(body: str) -> Solution:
 def toy() -> Enumerated:
     """Bodies one step from the plain one; 'twin' is another configuration of the plain one's code."""
     bodies = {**BODIES, "twin": BODIES["plain"]}
-    steps = tuple(Technique("write", "body", {"body": name}, "", "", 0.1, 0.1, 0.9, 1, parameter=name) for name in bodies if name != "plain")
+    others = [name for name in bodies if name != "plain"]
+    steps = tuple(Technique("write", "body", {"body": name}, "", "", 0.1, 0.1, 0.9, 1, parameter=name) for name in others)
     space = Space("toy", "rmsnorm", "toy/cuda", "cuda", ("python",), ("write",), (), {"mean": (), "small": ("b1-16",)})
     solutions = {name: solution(body) for name, body in bodies.items()}
     return Enumerated(

@@ -12,16 +12,16 @@ def source(config: Config, columns: int, inner: int) -> str:
     """Text of kernel.py for C with so many columns and sums of so many products."""
     part = sections(PACKAGE, "kernel.py.txt")
     split, operands = config["split"] != 1, config["operands"]
-    store = f"store_{config['combine']}" if split else "store_whole"
+    ending = config["combine"] if split else "whole"
     blocks = [
         part["head"] + (part["head_descriptors"] if operands == "descriptors" else "") + "\n" + _constants(config, columns, inner),
         part[f"place_{config['order']}"],
         part[f"product_{operands}_head"] + part["product_loop"] + part[f"load_{operands}"] + part[f"dot_{config['sums']}"]
         + part[f"advance_{operands}"] + part["product_tail"],
-        part[store],
+        part[f"store_{ending}"],
         part["kernel_head"] + part[f"kernel_{config['grid']}"],
         *([part["add_parts"]] if split else []),
-        part["run_head"] + part[f"grid_{config['grid']}"] + part[f"operands_{operands}"] + part[f"run_{config['combine'] if split else 'whole'}"],
+        part["run_head"] + part[f"grid_{config['grid']}"] + part[f"operands_{operands}"] + part[f"run_{ending}"],
     ]  # fmt: skip
     return "\n\n".join(block.rstrip("\n") + "\n" for block in blocks)
 

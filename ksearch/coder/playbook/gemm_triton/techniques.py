@@ -110,6 +110,7 @@ def _split() -> Iterable[Technique]:
         )
     yield Technique(
         id="atomic_sums", target="inner axis", sets={"combine": "atomic"}, needs={"split": (4, 8), "combine": ("parts",)},
-        intent="add parts up by atomic additions", rationale="One copy of C in float32 in place of one for each part; it must be cleared first.",
+        intent="add parts up by atomic additions",
+        rationale="One copy of C in float32 in place of one for each part; it must be cleared first.",
         gain_mean=0.0, gain_sd=0.2, p_success=0.9, difficulty=1, regime="small",
     )
