@@ -26,13 +26,20 @@ def runs_command(runs_dir: RunsDir = None, json: Json = False) -> None:
 def tree_command(
     run: RunName,
     depth: Annotated[int | None, typer.Option(help="Show plans of at most this many steps.")] = None,
-    rows: Annotated[int, typer.Option(help="Print at most so many rows, best subtrees first (0: all).")] = 200,
+    top: Annotated[int | None, typer.Option(help="Show only so many children of each plan, the best first.")] = None,
+    best_path: Annotated[bool, typer.Option("--best-path", help="Show only the way to the incumbent.")] = False,
+    status: Annotated[list[str] | None, typer.Option(help="Only plans that are: unproven, proven, closed, exhausted (repeatable).")] = None,
+    technique: Annotated[list[str] | None, typer.Option(help="Only plans whose last step uses this technique (repeatable).")] = None,
+    regime: Annotated[list[str] | None, typer.Option(help="Only plans whose last step aims at this regime (repeatable).")] = None,
+    rows: Annotated[int, typer.Option(min=0, help="Print at most so many rows, best subtrees first (0: all).")] = 200,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
+    from ksearch.report.treeselect import options_of
     from ksearch.report.treeview import print_tree
 
-    print_tree(run, runs_dir, depth=depth, rows=rows, as_json=json)
+    options = options_of(depth, top, best_path, status or (), technique or (), regime or ())
+    print_tree(run, runs_dir, options, rows=rows, as_json=json)
 
 
 def export_command(
