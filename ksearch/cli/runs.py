@@ -13,6 +13,7 @@ from ksearch.cli.options import Json, RunName, RunsDir
 def register(app: typer.Typer) -> None:
     app.command("runs", help="List stored runs.")(runs_command)
     app.command("tree", help="Print a run's search tree.")(tree_command)
+    app.command("explain", help="Tell one node's story: why it was chosen, and what happened.")(explain_command)
     app.command("export", help="Take a kernel or the whole log out of a run.")(export_command)
     app.command("import", help="Bring in a run that was exported as JSON lines.")(import_command)
 
@@ -40,6 +41,17 @@ def tree_command(
 
     options = options_of(depth, top, best_path, status or (), technique or (), regime or ())
     print_tree(run, runs_dir, options, rows=rows, as_json=json)
+
+
+def explain_command(
+    run: RunName,
+    node: Annotated[int, typer.Argument(metavar="NODE", help="A node's number, as `ksearch tree` shows it.")],
+    runs_dir: RunsDir = None,
+    json: Json = False,
+) -> None:
+    from ksearch.report.explain import print_story
+
+    print_story(run, runs_dir, node, as_json=json)
 
 
 def export_command(

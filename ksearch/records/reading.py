@@ -39,15 +39,14 @@ class StoredRun:
 
     def record(self, upto: int | None = None) -> RunRecord:
         """The run as it stands, or as it stood after event `upto` (1 is the first)."""
-        if upto is not None and upto < self._history.last.seq:
-            self._state, self._history = _begin(self._log)
         with no_collections():
-            self._fold(upto)
+            self._move(upto)
             return run_record(self._state, self._history, self._log.meta, self._timer())
 
     def state(self, upto: int | None = None) -> RunState:
-        """The fold itself, for what the records leave out (`state.tree.explain`). Don't change it."""
-        self.record(upto) if upto is not None else self._fold(None)
+        """The fold itself, for what the records leave out (`state.tree.explain`). Don't change it; a later call does."""
+        with no_collections():
+            self._move(upto)
         return self._state
 
     @property
@@ -89,6 +88,11 @@ class StoredRun:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def _move(self, upto: int | None) -> None:
+        if upto is not None and upto < self._history.last.seq:
+            self._state, self._history = _begin(self._log)
+        self._fold(upto)
 
     def _fold(self, upto: int | None) -> None:
         for stored in self._log.events(after=self._history.last.seq):

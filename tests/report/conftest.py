@@ -69,7 +69,8 @@ def hostile(tmp_path: Path) -> Path:
             ),
             EvaluationSettled(
                 candidate=0, kind="evaluate", verdict=journal.put_verdict(verdict), status="COMPILE_ERROR", stage="compile",
-                message=HOSTILE, reward=None, latency_us=None, baseline_us=None, paired_gain=None, promoted=False, device_seconds=1.0, wall_seconds=1.0,
+                message=HOSTILE, reward=None, latency_us=None, baseline_us=None, paired_gain=None, promoted=False,
+                device_seconds=1.0, wall_seconds=1.0,
             ),
         )  # fmt: skip
         journal.record_changes(tree.tell(write, Failed("compile")))
