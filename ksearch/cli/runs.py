@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
     app.command("runs", help="List stored runs.")(runs_command)
     app.command("tree", help="Print a run's search tree.")(tree_command)
     app.command("explain", help="Tell one node's story: why it was chosen, and what happened.")(explain_command)
-    app.command("export", help="Take a kernel or the whole log out of a run.")(export_command)
+    app.command("export", help="Take a kernel, its verdicts, the tree, tables or the whole log out of a run.")(export_command)
     app.command("import", help="Bring in a run that was exported as JSON lines.")(import_command)
 
 
@@ -56,9 +56,18 @@ def explain_command(
 
 def export_command(
     run: RunName,
-    form: Annotated[str, typer.Option("--format", help="solution (FlashInfer JSON), dir (sources) or jsonl (the whole run).")] = "solution",
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="solution (FlashInfer JSON), dir (its sources), trace (FlashInfer-Bench JSON lines), graphml or dot (the tree), "
+            "json (everything), csv (nodes and candidates), or jsonl (the whole log, for import).",
+        ),
+    ] = "solution",
     node: Annotated[int | None, typer.Option(help="A node's best candidate instead of the incumbent.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write (solution: else stdout).")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File, or folder for dir and csv (else stdout, where it can).")
+    ] = None,
     runs_dir: RunsDir = None,
 ) -> None:
     from ksearch.report.export import export_run
