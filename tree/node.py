@@ -20,7 +20,7 @@ class Refusal:
 
 
 class Node:
-    """A plan, stored as its last action and its parent: the whole plan is the walk to the root.
+    """A plan: its last action and its parent. The whole plan is kept too, 8 bytes a step: every ticket names it.
 
     `visits`, `in_flight`, `skipped`, `failed`, `total_units` and `best` are of the subtree (N, O, K, F, S and M);
     names starting with `own_` are of the plan itself. `own` and `best` are relative to the root's reward, `own_reward` and
@@ -30,6 +30,7 @@ class Node:
     """
 
     __slots__ = (
+        "_plan",
         "action",
         "best",
         "best_reward",
@@ -64,6 +65,7 @@ class Node:
         self.id = id
         self.parent = parent
         self.action = action
+        self._plan: Plan = () if parent is None or action is None else (*parent._plan, action)
         self.depth: int = 0 if parent is None else parent.depth + 1
         self.digest = digest
         self.gain: float = 0.0 if action is None else action.gain_mean
@@ -122,12 +124,7 @@ class Node:
             at = at.parent
 
     def plan(self) -> Plan:
-        actions, at = [], self
-        while at.action is not None and at.parent is not None:
-            actions.append(at.action)
-            at = at.parent
-        actions.reverse()
-        return tuple(actions)
+        return self._plan
 
     def takes_step(self, step: int) -> bool:
         """Whether this plan has a step of this `key_digest`: what its node's digest differs by from its parent's."""
