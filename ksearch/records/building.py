@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ksearch.budget import Resource
-from ksearch.records.history import Decision, History, Moment
+from ksearch.records.history import History, Moment
 from ksearch.records.model import (
     ActionRecord,
     BudgetRecord,
@@ -29,8 +29,18 @@ _START = Moment(0, 0.0)
 
 
 def run_record(state: RunState, history: History, meta: RunMeta, timer: str | None) -> RunRecord:
+    nodes = () if state.tree is None else tuple(node_record(state, history, view) for view in state.tree.nodes())
+    rows = {
+        "nodes": nodes, "candidates": tuple(candidate_record(state, history, candidate) for candidate in state.candidates.values()),
+        "tickets": tuple(ticket_record(state, history, ticket) for ticket in history.decisions),
+        "progress": tuple(history.progress), "incumbents": tuple(history.incumbents), "techniques": technique_records(state),
+    }  # fmt: skip
+    return head_record(state, history, meta, timer).model_copy(update=rows)
+
+
+def head_record(state: RunState, history: History, meta: RunMeta, timer: str | None) -> RunRecord:
+    """The run without its rows, which cost as much as the run is long."""
     header, ended, tree = state.header, state.ended, state.tree
-    nodes = () if tree is None else tuple(_node(state, history, view) for view in tree.nodes())
     return RunRecord(
         run=header.run, seq=history.last.seq, created=meta.created, definition=header.definition_name, device=header.device,
         device_name=header.device_name, family=header.family, program=header.ksearch_version, judge=header.judge_version, timer=timer,
@@ -41,11 +51,6 @@ def run_record(state: RunState, history: History, meta: RunMeta, timer: str | No
         sigma_noise=None if state.root is None else state.root.sigma_noise,
         honesty=None if tree is None else tree.honesty,
         incumbent=history.incumbents[-1] if history.incumbents else None, budget=_budget(state),
-        nodes=nodes,
-        candidates=tuple(_candidate(state, history, candidate) for candidate in state.candidates.values()),
-        tickets=tuple(_ticket(state, history, ticket, decision) for ticket, decision in history.decisions.items()),
-        progress=tuple(history.progress), techniques=_techniques(state, nodes),
-        incumbents=tuple(history.incumbents),
     )  # fmt: skip
 
 
@@ -80,7 +85,7 @@ def action_record(action: Action) -> ActionRecord:
     )  # fmt: skip
 
 
-def _node(state: RunState, history: History, view: NodeView) -> NodeRecord:
+def node_record(state: RunState, history: History, view: NodeView) -> NodeRecord:
     opened = history.opened.get(view.id, _START)
     written = state.candidates_of(view.id)
     shown = state.best_candidate_of(view.id) or (written[-1] if written else None)
@@ -114,7 +119,7 @@ def _gain(state: RunState, view: NodeView) -> float | None:
     return None if above is None else view.own.best - above
 
 
-def _candidate(state: RunState, history: History, candidate: CandidateState) -> CandidateRecord:
+def candidate_record(state: RunState, history: History, candidate: CandidateState) -> CandidateRecord:
     written, twin, settled = candidate.written, state.twin_of(candidate), candidate.settled
     best = twin.verdicts.get("promote") or twin.verdicts.get("evaluate")
     timed = next((v for v in (best, twin.verdicts.get("evaluate")) if v is not None and v.latency_us is not None), None)
@@ -144,7 +149,8 @@ def _evaluation(history: History, candidate: int, answer: EvaluationSettled) -> 
     )  # fmt: skip
 
 
-def _ticket(state: RunState, history: History, ticket: int, decision: Decision) -> TicketRecord:
+def ticket_record(state: RunState, history: History, ticket: int) -> TicketRecord:
+    decision = history.decisions[ticket]
     issued, settled, end = decision.issued, decision.settled, decision.settled_at
     proposed = settled is not None and settled.outcome == "proposed"
     return TicketRecord(
@@ -157,11 +163,11 @@ def _ticket(state: RunState, history: History, ticket: int, decision: Decision) 
     )  # fmt: skip
 
 
-def _techniques(state: RunState, nodes: Sequence[NodeRecord]) -> tuple[TechniqueRecord, ...]:
+def technique_records(state: RunState) -> tuple[TechniqueRecord, ...]:
     claims: dict[str, list[float]] = {}
-    for node in nodes:
-        if node.action is not None and node.attempts:
-            claims.setdefault(node.action.technique, []).append(node.action.gain_mean)
+    for view in () if state.tree is None else state.tree.nodes():
+        if view.action is not None and view.attempts:
+            claims.setdefault(view.action.technique, []).append(view.action.gain_mean)
     return tuple(_technique(belief, claims.get(belief.technique, [])) for belief in state.beliefs.by_technique.values())
 
 
