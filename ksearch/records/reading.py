@@ -21,6 +21,7 @@ from ksearch.store.fold import BrokenLog, RunState
 from ksearch.store.journal import no_collections
 from ksearch.store.log import EventLog
 from ksearch.store.runs import default_runs_dir, find_run
+from ksearch.tree import Tree
 from ksearch.tree.types import NodeId
 
 if TYPE_CHECKING:
@@ -84,6 +85,16 @@ class StoredRun:
         parent = None if self._state.tree is None else self.node(candidate.node).parent
         shown = None if parent is None else self.node(parent).shown
         return None if shown is None else self.candidate(shown)
+
+    @property
+    def tree(self) -> Tree | None:
+        """Of that moment; None until the root is measured."""
+        return self._state.tree
+
+    @property
+    def folded(self) -> int:
+        """The event after which what was last asked for stands."""
+        return self._history.last.seq
 
     @property
     def last_seq(self) -> int:

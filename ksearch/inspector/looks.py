@@ -1,0 +1,122 @@
+"""What the inspector shows, as records: also what `ksearch inspect --json` prints (docs/views.md)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ksearch.records.model import BudgetRecord, CandidateRecord, IncumbentRecord, NodeRecord, Record, RunStatus, TechniqueRecord
+from ksearch.records.reading import StoredRun
+from ksearch.report.page.details import kernel_detail
+from ksearch.report.page.model import CandidateDetail
+from ksearch.report.treeselect import best_first
+from ksearch.tree.types import NodeId
+
+
+class Head(Record):
+    """The run in the lines above the tree. `budget` holds the resources that are limited or were spent."""
+
+    format: int = 1
+    run: str
+    seq: int
+    definition: str
+    device_name: str
+    timer: str | None
+    status: RunStatus
+    reason: str | None
+    nodes: int
+    evaluations: int
+    wall_seconds: float
+    incumbent: IncumbentRecord | None
+    honesty: float | None
+    budget: dict[str, BudgetRecord]
+
+
+class Branch(Record):
+    """One row of the tree; children with the best subtree first."""
+
+    node: int
+    key: str
+    status: str
+    N: int
+    O: int  # noqa: E741 - the design's letter for visits in flight
+    best: float | None
+    own_best: float | None
+    claimed: float | None
+    gain: float | None
+    latency_us: float | None
+    failed_stage: str | None
+    incumbent: bool
+    children: tuple[int, ...]
+
+
+class Look(Record):
+    """Everything about one node that is shown beside the tree. `shown` is the candidate that stands for it, `kernel` its files
+    and verdicts, `diff` what it changed against the parent's; None where there is none."""
+
+    format: int = 1
+    seq: int
+    node: NodeRecord
+    candidates: tuple[CandidateRecord, ...]
+    shown: CandidateRecord | None
+    kernel: CandidateDetail | None
+    diff: str | None
+
+
+class Beliefs(Record):
+    """What the search had learnt of each technique by event `seq`, before it first turned to the node."""
+
+    format: int = 1
+    seq: int
+    evaluations: int
+    honesty: float | None
+    techniques: tuple[TechniqueRecord, ...]
+
+
+def head_of(run: StoredRun) -> Head:
+    """Takes in what was written since."""
+    record, tree = run.head(), run.tree
+    budget = {name: row for name, row in record.budget.items() if row.limit is not None or row.spent}
+    return Head(
+        run=record.run, seq=record.seq, definition=record.definition, device_name=record.device_name, timer=record.timer,
+        status=record.status, reason=record.reason, nodes=0 if tree is None else len(tree), evaluations=record.evaluations,
+        wall_seconds=record.wall_seconds, incumbent=record.incumbent, honesty=record.honesty, budget=budget,
+    )  # fmt: skip
+
+
+def branch_of(run: StoredRun, node: int) -> Branch:
+    told = run.node(node)
+    shown = None if told.shown is None else run.candidate(told.shown)
+    return Branch(
+        node=node, key="root" if told.action is None else told.action.key, status=told.status, N=told.N, O=told.O, best=told.best,
+        own_best=told.own_best, claimed=None if told.action is None else told.action.gain_mean, gain=told.gain,
+        latency_us=None if shown is None else shown.latency_us, failed_stage=told.failed_stage,
+        incumbent=shown is not None and shown.incumbent, children=_best_first(run, told),
+    )  # fmt: skip
+
+
+def _best_first(run: StoredRun, told: NodeRecord) -> tuple[int, ...]:
+    tree = run.tree
+    assert tree is not None, "a node stands in a tree"
+    return tuple(sorted(map(NodeId, told.children), key=partial(best_first, tree)))
+
+
+def look_at(run: StoredRun, node: int) -> Look:
+    """Raises BadInput for an unknown node, BlobError when the parent's sources are gone."""
+    told = run.node(node)
+    shown = None if told.shown is None else run.candidate(told.shown)
+    kernel = None if shown is None else kernel_detail(run, shown, shown if shown.twin is None else run.candidate(shown.twin))
+    before = None if shown is None else run.builds_on(shown)
+    whole = shown is not None and before is not None and kernel is not None and kernel.missing is None
+    return Look(
+        seq=run.folded, node=told, candidates=tuple(run.candidate(number) for number in told.candidates), shown=shown, kernel=kernel,
+        diff=run.diff(before, shown) if whole and before is not None and shown is not None else None,
+    )  # fmt: skip
+
+
+def beliefs_before(run: StoredRun, node: int) -> Beliefs:
+    """Moves the run back to that moment: give it one of its own."""
+    run.state()
+    told = run.node(node)
+    first = min((run.ticket(number).issued_seq for number in told.tickets), default=told.seq or None)
+    head = run.head(None if first is None else first - 1)
+    return Beliefs(seq=head.seq, evaluations=head.evaluations, honesty=head.honesty, techniques=run.techniques())
