@@ -64,10 +64,9 @@ def branch_label(branch: Branch) -> Text:
     gain = "" if branch.gain is None else f"{nats(branch.gain)} "
     stage = f"  [{inert(branch.failed_stage or '')}]" if branch.status == "closed" else ""
     counts = f"  N {branch.N}{' …' if branch.O else ''}" if branch.N or branch.O else ""
-    return Text.assemble(
-        (f"{mark}#{branch.node} ", style), (numbers, "cyan"), gain, (clipped(inert(branch.key), 80), style), (stage, "red"), (counts, "dim"),
-        no_wrap=True,
-    )  # fmt: skip
+    name = clipped(inert(branch.key), 80)
+    pieces = ((f"{mark}#{branch.node} ", style), (numbers, "cyan"), gain, (name, style), (stage, "red"), (counts, "dim"))
+    return Text.assemble(*pieces, no_wrap=True)
 
 
 # ---------------------------------------------------------------------------------------------- one node
@@ -207,7 +206,8 @@ def code_pane(look: Look) -> RenderableType:
     for source in kernel.sources:
         parts.append(Text(inert(source.path), "bold"))
         language = next((name for suffix, name in _LANGUAGES.items() if source.path.endswith(suffix)), "text")
-        parts.append(Syntax("\n".join(_bounded(source.text)), language, line_numbers=True, theme="ansi_dark", background_color="default"))
+        text = "\n".join(_bounded(source.text))
+        parts.append(Syntax(text, language, line_numbers=True, word_wrap=True, theme="ansi_dark", background_color="default"))
     return Group(*parts)
 
 
