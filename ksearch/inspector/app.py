@@ -15,15 +15,17 @@ from textual.timer import Timer
 from textual.widgets import Footer, Static, TabbedContent, TabPane, Tree
 
 from ksearch.errors import KsearchError
-from ksearch.inspector.looks import Branch, Head, Look, beliefs_before, branch_of, head_of, look_at
+from ksearch.inspector.looks import Branch, Head, Look, beliefs_before, branches_of, head_of, look_at
 from ksearch.inspector.panes import beliefs_pane, code_pane, diff_pane, head_text, node_pane, story_pane
 from ksearch.inspector.plans import PlanTree
-from ksearch.inspector.reader import Reader
+from ksearch.inspector.reader import LightRun, Reader
 from ksearch.inspector.screens import Find, Help
 from ksearch.records.reading import StoredRun
 from ksearch.report.explain import story_lines
 from ksearch.report.story import story_of
 from ksearch.report.text import inert
+from ksearch.store.fold import RunState
+from ksearch.tree.types import ROOT, NodeId
 
 POLL_S = 1.0
 SETTLE_S = 0.08
@@ -59,11 +61,13 @@ class Inspector(App[None]):
 
     def __init__(self, run: Path) -> None:
         super().__init__()
-        self._now, self._then = Reader(run), Reader(run)
+        self._rows = Reader(lambda: LightRun(run))
+        self._now = Reader(lambda: StoredRun.open(str(run)))
+        self._then = Reader(lambda: StoredRun.open(str(run)))
         self._head: Head | None = None
         self._look: Look | None = None
         self._found: list[int] = []
-        self._following = False
+        self._following = self._polling = False
         self._rest: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -86,8 +90,8 @@ class Inspector(App[None]):
         self.run_worker(self._begin(), group="follow", exclusive=True)
 
     async def on_unmount(self) -> None:
-        self._now.close()
-        self._then.close()
+        for reader in (self._rows, self._now, self._then):
+            reader.close()
 
     async def _begin(self) -> None:
         try:
@@ -100,26 +104,41 @@ class Inspector(App[None]):
     # ------------------------------------------------------------------ following the run
 
     def _poll(self) -> None:
-        self.run_worker(self._refresh(), group="follow", exclusive=False, exit_on_error=False)
+        if not self._polling:
+            self._polling = True
+            self.run_worker(self._keep_up(), group="follow")
+
+    async def _keep_up(self) -> None:
+        try:
+            await self._refresh()
+        except KsearchError as error:
+            self.notify(inert(str(error)), severity="error", markup=False)
+        finally:
+            self._polling = False
 
     async def _refresh(self) -> None:
         """Take in what is new, if anything is: the lines above, the rows that are there, and their new children."""
+        if not self.plans.branches:
+            await self._refresh_rows(first=True)
         known = None if self._head is None else self._head.seq
         head = await self._now.ask(lambda run: None if run.last_seq == known else head_of(run))
         if head is None:
             return
         before, self._head = self._head, head
         self.query_one("#head", Static).update(head_text(head))
-        if head.nodes:
-            await self._refresh_rows(first=not self.plans.branches)
+        if before is not None:
+            await self._refresh_rows(first=False)
         if self._following and head.incumbent is not None and (before is None or before.incumbent != head.incumbent):
             await self._go(head.incumbent.node)
 
     async def _refresh_rows(self, *, first: bool) -> None:
         plans = self.plans
+        await self._rows.ask(lambda run: run.follow())
         plans.show(await self._branches(list(plans.rows)))
         for node in [0] if first else plans.opened:
             await self._fill(node)
+        if not plans.branches:
+            return
         if first:
             plans.root.expand()
             plans.move_cursor(plans.root)
@@ -128,7 +147,7 @@ class Inspector(App[None]):
 
     async def _branches(self, nodes: Iterable[int]) -> Mapping[int, Branch]:
         wanted = tuple(nodes)
-        return await self._now.ask(lambda run: {node: branch_of(run, node) for node in wanted})
+        return await self._rows.ask(lambda run: branches_of(run.state, wanted))
 
     async def _fill(self, node: int) -> None:
         if missing := self.plans.missing(node):
@@ -185,7 +204,7 @@ class Inspector(App[None]):
             if beliefs is not None:
                 self._put(tab, beliefs_pane(beliefs))
 
-    async def _asked(self, reader: Reader, question: Callable[[StoredRun], T], tab: str) -> T | None:
+    async def _asked(self, reader: Reader[StoredRun], question: Callable[[StoredRun], T], tab: str) -> T | None:
         """The answer, or None when it can't be had: the pane then says why."""
         try:
             return await reader.ask(question)
@@ -211,7 +230,9 @@ class Inspector(App[None]):
             self.plans.focus()
 
     async def action_incumbent(self) -> None:
-        if self._head is None or self._head.incumbent is None:
+        if self._head is None:
+            self.notify("still reading the log")
+        elif self._head.incumbent is None:
             self.notify("there is no incumbent yet")
         else:
             await self._go(self._head.incumbent.node)
@@ -240,7 +261,7 @@ class Inspector(App[None]):
     async def _find(self, wanted: str | None) -> None:
         if wanted is None:
             return
-        self._found = list(await self._now.ask(lambda run: nodes_named(run, wanted)))
+        self._found = list(await self._rows.ask(lambda run: nodes_named(run.state, wanted)))
         if not self._found:
             self.notify(f"no plan's step has {inert(wanted)!r}", markup=False)
             return
@@ -256,23 +277,23 @@ class Inspector(App[None]):
 
     async def _go(self, node: int) -> None:
         """To a node that may have no row yet: the way there is opened first."""
-        for above in await self._now.ask(lambda run: way_to(run, node)):
+        for above in await self._rows.ask(lambda run: way_to(run.state, node)):
             await self._fill(above)
         self.plans.select(node)
 
 
-def way_to(run: StoredRun, node: int) -> list[int]:
+def way_to(state: RunState, node: int) -> list[int]:
     """The nodes above it, the root first."""
     way: list[int] = []
-    while (parent := run.node(node).parent) is not None:
-        way.append(parent)
-        node = parent
+    while state.tree is not None and node != ROOT:
+        node = state.tree.parent(NodeId(node))
+        way.append(node)
     return way[::-1]
 
 
-def nodes_named(run: StoredRun, wanted: str) -> Iterable[int]:
+def nodes_named(state: RunState, wanted: str) -> Iterable[int]:
     """Nodes whose last step's key has these letters, whatever their case; `#12` is the node of that number."""
-    tree = run.tree
+    tree = state.tree
     if tree is None:
         return ()
     if wanted.startswith("#") and wanted[1:].isdecimal():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 
 from ksearch.records.model import BudgetRecord, CandidateRecord, IncumbentRecord, NodeRecord, Record, RunStatus, TechniqueRecord
@@ -9,6 +10,9 @@ from ksearch.records.reading import StoredRun
 from ksearch.report.page.details import kernel_detail
 from ksearch.report.page.model import CandidateDetail
 from ksearch.report.treeselect import best_first
+from ksearch.report.treeview import gain_of, is_incumbent, judged_of, shown_candidate
+from ksearch.store.fold import RunState
+from ksearch.tree import NodeView, Tree
 from ksearch.tree.types import NodeId
 
 
@@ -83,21 +87,22 @@ def head_of(run: StoredRun) -> Head:
     )  # fmt: skip
 
 
-def branch_of(run: StoredRun, node: int) -> Branch:
-    told = run.node(node)
-    shown = None if told.shown is None else run.candidate(told.shown)
+def branches_of(state: RunState, nodes: Iterable[int]) -> dict[int, Branch]:
+    """Rows of these nodes; none before there is a tree."""
+    tree = state.tree
+    return {} if tree is None else {view.id: _branch(state, tree, view) for view in tree.nodes(map(NodeId, nodes))}
+
+
+def _branch(state: RunState, tree: Tree, view: NodeView) -> Branch:
+    candidate = shown_candidate(state, view.id)
+    judged = None if candidate is None else judged_of(state, candidate)
     return Branch(
-        node=node, key="root" if told.action is None else told.action.key, status=told.status, N=told.N, O=told.O, best=told.best,
-        own_best=told.own_best, claimed=None if told.action is None else told.action.gain_mean, gain=told.gain,
-        latency_us=None if shown is None else shown.latency_us, failed_stage=told.failed_stage,
-        incumbent=shown is not None and shown.incumbent, children=_best_first(run, told),
+        node=view.id, key="root" if view.action is None else view.action.key, status=view.status.value, N=view.subtree.visits,
+        O=view.subtree.in_flight, best=view.subtree.best, own_best=view.own.best,
+        claimed=None if view.action is None else view.action.gain_mean, gain=gain_of(state, view),
+        latency_us=None if judged is None else judged.latency_us, failed_stage=view.failed_stage,
+        incumbent=is_incumbent(state, candidate), children=tuple(sorted(view.children, key=partial(best_first, tree))),
     )  # fmt: skip
-
-
-def _best_first(run: StoredRun, told: NodeRecord) -> tuple[int, ...]:
-    tree = run.tree
-    assert tree is not None, "a node stands in a tree"
-    return tuple(sorted(map(NodeId, told.children), key=partial(best_first, tree)))
 
 
 def look_at(run: StoredRun, node: int) -> Look:

@@ -34,7 +34,7 @@ def inspected(run: Path, steps: Callable[[Inspector, Pilot[None]], Awaitable[Non
     async def session() -> None:
         app = Inspector(run)
         async with app.run_test(size=(140, 40)) as pilot:
-            await until(lambda: bool(app.plans.branches), pilot)
+            await until(lambda: bool(app.plans.branches) and app._head is not None, pilot)
             await steps(app, pilot)
 
     asyncio.run(session())
