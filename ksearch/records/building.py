@@ -14,6 +14,7 @@ from ksearch.records.model import (
     NodeRecord,
     RefusedRecord,
     RunRecord,
+    ScoreRecord,
     TechniqueRecord,
     TicketRecord,
 )
@@ -35,7 +36,7 @@ def run_record(state: RunState, history: History, meta: RunMeta, timer: str | No
         device_name=header.device_name, family=header.family, program=header.ksearch_version, judge=header.judge_version, timer=timer,
         status="open" if ended is None else ended.status, reason=None if ended is None else ended.reason,
         settings=state.settings.model_dump(mode="json"), environment=history.environment, evaluations=state.evaluations,
-        wall_seconds=round(state.wall_seconds, 3), baseline_us=_baseline(state),
+        wall_seconds=round(state.wall_seconds, 3), baseline=header.baseline, baseline_us=_baseline(state),
         root_reward=None if state.root is None else state.root.reward,
         sigma_noise=None if state.root is None else state.root.sigma_noise,
         honesty=None if tree is None else tree.honesty,
@@ -92,7 +93,17 @@ def _node(state: RunState, history: History, view: NodeView) -> NodeRecord:
         gain=_gain(state, view), queued=tuple(action_record(proposal.action) for proposal in view.queued),
         refused=tuple(RefusedRecord(action=action_record(r.action), reason=r.reason) for r in view.refused),
         candidates=tuple(candidate.id for candidate in written), shown=None if shown is None else shown.id,
-        tickets=tuple(history.by_node.get(view.id, ())), seq=opened.seq, at_s=opened.at_s,
+        tickets=tuple(history.by_node.get(view.id, ())), score=_score(state, view), seq=opened.seq, at_s=opened.at_s,
+    )  # fmt: skip
+
+
+def _score(state: RunState, view: NodeView) -> ScoreRecord | None:
+    if state.tree is None or view.parent is None or state.settings.policy != "puct":
+        return None
+    terms = state.tree.explain(view.id)
+    return ScoreRecord(
+        q=terms.q, q_tilde=terms.q_tilde, exploration=terms.exploration, total=terms.total, rank=terms.rank, arms=terms.arms,
+        legal=terms.legal,
     )  # fmt: skip
 
 

@@ -116,6 +116,22 @@ class TicketRecord(Record):
     candidate: int | None
 
 
+class ScoreRecord(Record):
+    """Terms of a node's score among its siblings at this moment: `total` = `q_tilde` + `exploration`.
+
+    `q` is the value normalised to [0, 1], `q_tilde` the same after virtual loss. `rank` counts from 1 among the `arms`.
+    """
+
+    q: float
+    q_tilde: float
+    exploration: float
+    total: float
+    rank: int
+    arms: int
+    legal: bool
+    """Whether anything at or below it can be asked for now."""
+
+
 class NodeRecord(Record):
     """One plan. N, F, O, K, S and best are of its subtree, `own_*` of its own candidates.
 
@@ -150,6 +166,8 @@ class NodeRecord(Record):
     shown: int | None
     """The candidate that stands for the node: the best that passed, else the last written."""
     tickets: tuple[int, ...]
+    score: ScoreRecord | None
+    """None for the root, which has no siblings, and for a policy other than PUCT, which compares no scores."""
     seq: int
     """The event that opened it."""
     at_s: float
@@ -224,6 +242,8 @@ class RunRecord(Record):
     """Of the latest opening."""
     evaluations: int
     wall_seconds: float
+    baseline: str | None
+    """Blob of the baseline solution; None is the definition's reference."""
     baseline_us: float | None
     root_reward: float | None
     sigma_noise: float | None
