@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ksearch.cli import config, definitions, doctor, evaluate, report, run, runs, steer
+from ksearch.cli import config, definitions, doctor, evaluate, report, run, runs, steer, ui
 from ksearch.errors import KsearchError
 
 app = typer.Typer(
@@ -35,7 +35,16 @@ def _options(
     """Options that stand before the command."""
 
 
-for _register in (run.register, runs.register, report.register, steer.register, config.register, evaluate.register, doctor.register):
+for _register in (
+    run.register,
+    runs.register,
+    report.register,
+    ui.register,
+    steer.register,
+    config.register,
+    evaluate.register,
+    doctor.register,
+):
     _register(app)
 app.command("definitions", help="List the definitions, or describe one.")(definitions.definitions_command)
 
