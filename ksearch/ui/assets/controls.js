@@ -6,7 +6,7 @@ const { h } = window.ksearch;
 const token = new URLSearchParams(document.querySelector('meta[name="ksearch-live"]').content).get("token");
 const POLL_MS = 1000, SOON_MS = 250, SLIDE_MS = 60;
 const LIMITS = { max_evaluations: "evaluations", max_gpu_seconds: "GPU-seconds", max_usd: "US dollars", max_tokens: "tokens", max_time_s: "seconds" };
-const state = { status: null, drawn: "", replayed: null, node: null, actions: null, timer: null, sliding: null, notes: [] };
+const state = { status: null, drawn: "", replayed: null, node: null, actions: null, timer: null, sliding: null, unfolded: null, notes: [] };
 
 // ------------------------------------------------------------------ asking
 
@@ -100,7 +100,7 @@ function command(point, lead) {
       copy.textContent = "Select and copy it";
     }
   } }, "Copy");
-  return h("p", { class: "command" }, h("span", {}, lead), h("code", {}, text), copy);
+  return h("p", { class: "run-again" }, h("span", {}, lead), h("code", {}, text), copy);
 }
 
 function draw(force = false) {
@@ -181,10 +181,11 @@ function drawActions() {
   if (node === undefined) return;
   const action = node.action === null ? null : data.actions[node.action];
   if (action !== null) container.append(pinning(node), ...banning(action));
-  const again = h("div", { hidden: true }, command(`#${node.id}`, "In a terminal:"),
+  const again = h("div", { hidden: state.unfolded !== node.id }, command(`#${node.id}`, "In a terminal:"),
     h("p", { class: "note" }, "Begins a new run with the log as it stood when this plan was proven, or opened if it never was, and goes on from it. Limits are totals, what was spent until then included: add --max-evaluations N for more."));
-  container.append(h("button", { type: "button", class: "small", "aria-expanded": "false", click: (event) => {
+  container.append(h("button", { type: "button", class: "small", "aria-expanded": String(!again.hidden), click: (event) => {
     again.hidden = !again.hidden;
+    state.unfolded = again.hidden ? null : node.id;
     event.currentTarget.setAttribute("aria-expanded", String(!again.hidden));
   } }, "Run again from here"), again);
 }
