@@ -62,7 +62,7 @@ class Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def service_actions(self) -> None:
-        """Called by serve_forever about twice a second."""
+        """Called by serve_forever some times a second."""
         late = time.monotonic() - READ_SECONDS
         with self._guard:
             for place in self._places.values():

@@ -22,6 +22,9 @@ from ksearch.ui.connections import Server
 from ksearch.ui.handler import Handler
 from ksearch.ui.hub import Hub
 
+POLL_SECONDS = 0.2
+"""How long a signal may go unnoticed: one that the system gives to another thread doesn't wake the one that waits."""
+
 
 def serve(run: str | None, runs_dir: Path | None, *, port: int, browser: bool, as_json: bool) -> None:
     """Show one run, or all of the folder. Returns after Ctrl-C or SIGTERM. Raises BadInput, UnknownRun, NotARun."""
@@ -45,7 +48,7 @@ def served(hub: Hub, port: int) -> Iterator[tuple[Server, str]]:
         server = Server(port, type("BoundHandler", (Handler,), {"token": token, "hub": hub}))
     except (OSError, OverflowError) as error:
         raise BadInput(f"--port {port}: {error}; choose another, or none for a free one") from error
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.5}, name="ksearch-ui")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="ksearch-ui")
     thread.start()
     try:
         yield server, f"http://127.0.0.1:{server.server_port}/?token={token}"
@@ -93,7 +96,8 @@ def _wait_for_the_end() -> None:
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        end.wait()
+        while not end.wait(POLL_SECONDS):
+            pass
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -107,12 +107,28 @@ function draw(force = false) {
   drawReplay();
   const signature = JSON.stringify([state.status && { ...state.status, seq: 0 }, state.notes]);
   if (!state.status || (signature === state.drawn && !force)) return;
-  const open = new Set([...rest.querySelectorAll("details[open]")].map((element) => element.dataset.name));
-  if (!force && rest.contains(document.activeElement) && open.has("limits")) return; // somebody is typing a limit
   state.drawn = signature;
+  const open = new Set([...rest.querySelectorAll("details[open]")].map((element) => element.dataset.name));
+  const left = leaveAsIs();
   rest.textContent = "";
   rest.append(...standing(), wishes(), limits(open.has("limits")), asked(open.has("asked")), ...state.notes.map((text) => h("p", { class: "note", role: "status" }, text)));
+  left();
   drawActions();
+}
+
+// What somebody was typing and where the keyboard was; the returned function puts them back.
+function leaveAsIs() {
+  const inputs = () => [...rest.querySelectorAll("input")];
+  const typed = new Map(inputs().filter((input) => input.value !== input.defaultValue).map((input) => [labelOf(input), input.value]));
+  const focused = rest.contains(document.activeElement) ? labelOf(document.activeElement) : null;
+  return () => {
+    for (const input of inputs()) if (typed.has(labelOf(input))) input.value = typed.get(labelOf(input));
+    if (focused !== null) [...rest.querySelectorAll("button, input, summary")].find((element) => labelOf(element) === focused)?.focus();
+  };
+}
+
+function labelOf(element) {
+  return element.getAttribute("aria-label") ?? element.textContent;
 }
 
 function standing() {
@@ -152,7 +168,7 @@ function limits(open) {
   });
   const change = () => {
     const changed = fields.map(([name, now, input]) => [name, now, input.value === "" ? null : Number(input.value)]).filter(([, now, value]) => value !== now);
-    document.activeElement.blur();
+    for (const [, , input] of fields) input.value = input.defaultValue;
     if (changed.length) ask({ kind: "budget", limits: Object.fromEntries(changed.map(([name, , value]) => [name, value])) });
   };
   return h("details", { "data-name": "limits", open }, h("summary", {}, "Limits"),
