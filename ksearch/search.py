@@ -13,7 +13,7 @@ import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 
-from ksearch.errors import Unavailable
+from ksearch.errors import BadInput, Unavailable
 from ksearch.pending import SettleStep, Step, WaitStep, next_step
 from ksearch.root import settle_root
 from ksearch.steering import take_requests
@@ -41,7 +41,9 @@ class Search:
         return self.journal.state
 
     def run(self) -> RunEnded:
-        """Search until something ends it; the ending is logged and returned. Raises Unavailable when the evaluator is lost."""
+        """Search until something ends it; the ending is logged and returned. Raises Unavailable when the evaluator is lost,
+        BadInput when the judge finds the definition or the baseline at fault.
+        """
         with Steps(self.journal, self.parts) as self.steps:
             try:
                 self.steps.book_lost("the process that ran it ended")
@@ -50,7 +52,7 @@ class Search:
                     self.ask()
                     self.advance()
                     ending = self.ending() or self.wait()
-            except Unavailable as error:
+            except (Unavailable, BadInput) as error:
                 self.journal.record(RunEnded(status="error", reason=str(error)), durable=True)
                 raise
             self.steps.book_lost(ending.reason)

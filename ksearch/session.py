@@ -22,7 +22,7 @@ from ksearch.branching import Point, branch_at, plant
 from ksearch.definitions.catalog import alias_of
 from ksearch.definitions.schema import Solution
 from ksearch.definitions.solutions import save_folder
-from ksearch.errors import BadInput, Unavailable
+from ksearch.errors import BadInput, KsearchError, Unavailable
 from ksearch.jobs import WORKLOADS
 from ksearch.judge.verdict import JUDGE_VERSION
 from ksearch.prepare import Setup, parts_of, prepare
@@ -173,13 +173,13 @@ def _search(journal: Journal, setup: Setup, paths: RunPaths, as_json: bool, *, r
     view = progress_view(journal.state, setup.notes, paths, live=not as_json and sys.stderr.isatty(), resumed=resumed)
     parts = parts_of(setup)
     journal.observers.append(view.observe)
-    failure: Unavailable | None = None
+    failure: KsearchError | None = None
     with stop_on_signals() as stop:
         try:
             with view:
                 journal.record(Opened(pid=os.getpid(), resumed=resumed, environment=_environment()))
                 ending = Search(journal, parts, stop.event).run()
-        except Unavailable as error:
+        except (Unavailable, BadInput) as error:
             failure, ending = error, RunEnded(status="error", reason=str(error))
         finally:
             parts.evaluator.close()
@@ -187,6 +187,7 @@ def _search(journal: Journal, setup: Setup, paths: RunPaths, as_json: bool, *, r
     print_summary(summary, as_json)
     if failure is not None:
         print(f"ksearch: {failure}", file=sys.stderr)  # noqa: T201
+        return failure.exit_code
     return _exit_code(ending, summary, stop)
 
 

@@ -63,6 +63,8 @@ def _open_arm(state: State, change: ArmOpened) -> None:
     node = Node(change.node, parent, action, digest)
     state.nodes.append(node)
     state.standing[digest] = node
+    if action.leads_to is not None:
+        state.reached[key_digest(action.leads_to)] = node
     parent.children.append(node)
     parent.open_arms += 1
     _refresh(state, parent)
@@ -138,6 +140,7 @@ def _prove(state: State, node: Node, reward: float) -> None:
             at.best_reward = reward
         at = at.parent
     state.scale.add(relative)
+    state.archive.add(node)
     parent = node.parent
     assert parent is not None, "the root is never written for"
     assert parent.own_reward is not None, "only proven plans have children"
@@ -169,6 +172,8 @@ def _offer(state: State, node: Node, actions: Iterable[Action]) -> bool:
             continue
         insort(node.queue, action, key=queue_order)
         state.queued[node.digest ^ step] = node
+        if action.leads_to is not None:
+            state.reached[key_digest(action.leads_to)] = node
         accepted = True
     return accepted
 
@@ -186,6 +191,8 @@ def _refusal(state: State, node: Node, action: Action, step: int) -> Refusal | N
         return Refusal(action, "the same set of steps stands in the tree", state.standing[digest].id)
     if digest in state.queued:
         return Refusal(action, "the same set of steps is queued", state.queued[digest].id)
+    if action.leads_to is not None and (known := state.reached.get(key_digest(action.leads_to))) is not None:
+        return Refusal(action, "other steps that lead to the same stand in the tree or are queued", known.id)
     if action.second_parent is not None and not _is_proven(state, action.second_parent):
         return Refusal(action, f"its second parent {action.second_parent} is not a proven plan")
     return None

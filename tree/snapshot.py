@@ -46,6 +46,7 @@ class Snapshot:
     queued: frozenset[int]
     pins: tuple[tuple[NodeId, int], ...]
     bans: frozenset[str]
+    reached: frozenset[int]
 
 
 def snapshot(state: State) -> Snapshot:
@@ -63,6 +64,7 @@ def snapshot(state: State) -> Snapshot:
         queued=frozenset(state.queued),
         pins=tuple(state.pins.items()),
         bans=frozenset(state.bans),
+        reached=frozenset(state.reached),
     )
 
 

@@ -6,6 +6,7 @@ import math
 
 from ksearch.tree.constants import Constants
 from ksearch.tree.errors import IllegalChange, UnknownNode
+from ksearch.tree.evolution import Archive
 from ksearch.tree.node import Node
 from ksearch.tree.statistics import Honesty, Scale, credible, to_units
 from ksearch.tree.types import REFINE, ROOT, Action, NodeId, Propose, Ticket, TicketId, Write, WriteMode
@@ -16,6 +17,7 @@ class State:
 
     `pins` are the nodes that the user wants searched first, each with its visits when it was pinned; `bans` the techniques
     and action keys that the user wants no more of.
+    `reached` does both by the digest of what a plan leads to, for the plans whose planner said so.
     """
 
     def __init__(self, root_reward: float, sigma_noise: float, constants: Constants, max_depth: int) -> None:
@@ -32,10 +34,12 @@ class State:
         self.nodes: list[Node] = [self.root]
         self.standing: dict[int, Node] = {self.root.digest: self.root}
         self.queued: dict[int, Node] = {}
+        self.reached: dict[int, Node] = {}
         self.tickets: dict[TicketId, Ticket] = {}
         self.next_ticket = TicketId(0)
         self.honesty = Honesty()
         self.scale = Scale()
+        self.archive = Archive(self.root)
         self.pins: dict[NodeId, int] = {}
         self.bans: set[str] = set()
 

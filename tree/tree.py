@@ -7,7 +7,7 @@ may be in flight and may be told in any order.
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from ksearch.tree.constants import DEFAULTS, Constants
 from ksearch.tree.errors import UnknownTicket
@@ -28,7 +28,6 @@ from ksearch.tree.types import (
     Outcome,
     Pinned,
     Plan,
-    PlanKey,
     Settled,
     Ticket,
     TicketId,
@@ -204,7 +203,7 @@ class Tree:
     def explain(self, id: NodeId) -> Explanation:
         return Reader(self._state).explain(self._state.node(id))
 
-    def known_plans(self) -> Collection[PlanKey]:
+    def known_plans(self) -> KnownPlans:
         """Canonical keys of all plans, queued ones included. Live: it follows the tree."""
         return KnownPlans(self._state)
 

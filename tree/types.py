@@ -38,6 +38,9 @@ class Action:
     rationale: str
     regime: str | None = None
     second_parent: NodeId | None = None
+    leads_to: str | None = None
+    """What the plan would stand for after this step, where the planner knows it beforehand (a playbook's configuration): plans
+    that lead to the same are one plan, whatever steps they took. None: the steps alone tell."""
 
     @property
     def key(self) -> str:

@@ -35,17 +35,17 @@ def _options(
     """Options that stand before the command."""
 
 
-for _register in (
-    run.register,
-    runs.register,
-    report.register,
-    ui.register,
-    steer.register,
-    config.register,
-    evaluate.register,
-    doctor.register,
+for _group in (
+    run,
+    runs,
+    steer,
+    report,
+    ui,
+    evaluate,
+    config,
+    doctor,
 ):
-    _register(app)
+    _group.register(app)
 app.command("definitions", help="List the definitions, or describe one.")(definitions.definitions_command)
 
 

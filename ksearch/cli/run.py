@@ -36,9 +36,12 @@ def run_command(
         bool | None, typer.Option("--allow-libraries", help="Let candidates call vendor libraries; labels the result.")
     ] = None,
     planner: Annotated[str | None, typer.Option(help="auto or playbook.")] = None,
-    policy: Annotated[str | None, typer.Option(help="puct, greedy, best-of-n or random.")] = None,
+    policy: Annotated[str | None, typer.Option(help="puct, greedy, evolution, best-of-n or random.")] = None,
     surrogate: Annotated[str | None, typer.Option(help="auto or none.")] = None,
-    evaluator: Annotated[str | None, typer.Option(help="local, or fake (a made-up landscape, for trying things out).")] = None,
+    evaluator: Annotated[
+        str | None,
+        typer.Option(help="local; 'command:ssh box ksearch evaluate -'; bundle:FOLDER (for `ksearch evaluate FOLDER` anywhere); fake."),
+    ] = None,
     config: Annotated[str, typer.Option(help="A preset's name or a YAML file.")] = "default",
     assignments: Annotated[list[str] | None, typer.Option("--set", help="Set any setting: key=value, dotted (repeatable).")] = None,
     max_evaluations: Annotated[int | None, typer.Option(help="Stop after so many evaluations.")] = None,
