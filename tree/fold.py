@@ -235,6 +235,8 @@ def _withdraw(state: State, node: Node) -> bool:
     for action in banned:
         node.queue.remove(action)
         del state.queued[node.digest ^ key_digest(action.key)]
+        if action.leads_to is not None:
+            del state.reached[key_digest(action.leads_to)]
         node.refusals[action.key] = Refusal(action, BANNED)
     return bool(banned)
 

@@ -164,7 +164,8 @@ class Evolution:
     def step(self, state: State, opened: Node | None, rng: random.Random) -> Step:
         if opened is not None:
             return WriteAt(opened, f"child of node {opened.parent.id if opened.parent else 0}, drawn by rank")
-        fertile = [node for node in state.archive.drawn(rng) if _may_grow(state, node)]
+        start = state.start
+        fertile = [node for node in state.archive.drawn(rng) if _may_grow(state, node) and _is_below(node, start)]
         if not fertile:
             return Uniform().step(state, opened, rng)
         parent = drawn_by_rank(fertile, rng)
@@ -190,6 +191,10 @@ def policy_named(name: str) -> Policy:
     if name not in POLICIES:
         raise ValueError(f"unknown policy {name!r}; choose one of {', '.join(POLICIES)}")
     return POLICIES[name]()
+
+
+def _is_below(node: Node, start: Node) -> bool:
+    return start.parent is None or any(at is start for at in node.path())
 
 
 def _new_arm(state: State, at: Node, why: str) -> Step | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ksearch.cli import config, definitions, doctor, evaluate, report, run, runs, steer
+from ksearch.cli import config, definitions, doctor, evaluate, report, run, runs, steer, ui
 from ksearch.errors import KsearchError
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ for _group in (
     runs,
     steer,
     report,
+    ui,
     evaluate,
     config,
     doctor,

@@ -18,7 +18,7 @@ from ksearch.settings import Settings
 from ksearch.store.events import RunCreated, parse_event
 from ksearch.store.fold import BrokenLog, RunState
 from ksearch.store.journal import no_collections
-from ksearch.store.log import EventLog
+from ksearch.store.log import EventLog, InboxRow
 from ksearch.store.runs import default_runs_dir, find_run
 
 
@@ -54,6 +54,10 @@ class StoredRun:
     def last_seq(self) -> int:
         """The newest event in the file, folded or not."""
         return self._log.last_seq
+
+    def inbox(self) -> list[InboxRow]:
+        """What other processes asked of this run, answered or not."""
+        return self._log.inbox()
 
     def solution(self, candidate: CandidateRecord) -> Solution:
         return Solution.model_validate_json(self._log.get_blob(candidate.solution))

@@ -93,7 +93,7 @@ def _node(node: NodeRecord, actions: Actions) -> PageNode:
 
 def _candidate(candidate: CandidateRecord) -> PageCandidate:
     return PageCandidate(
-        id=candidate.id, node=candidate.node, ticket=candidate.ticket, name=candidate.name, language=candidate.language,
+        id=candidate.id, node=candidate.node, ticket=candidate.ticket, language=candidate.language,
         origin=candidate.origin, seq=candidate.seq, at_s=candidate.at_s, twin=candidate.twin, losses=candidate.losses,
         device_seconds=candidate.device_seconds, outcome=candidate.outcome, reward=candidate.reward,
         failed_stage=candidate.failed_stage, message=candidate.message, latency_us=candidate.latency_us,

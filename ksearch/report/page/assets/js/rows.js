@@ -47,8 +47,10 @@ function nearestShown(id) {
 
 function drawRows() {
   const { element, rows, drawn, space } = grid;
-  const first = Math.max(0, Math.floor(element.scrollTop / ROW) - OVERSCAN);
-  const last = Math.min(rows.length, Math.ceil((element.scrollTop + element.clientHeight) / ROW) + OVERSCAN);
+  // Just after rows have gone the browser may still say where it was scrolled to before.
+  const top = Math.min(element.scrollTop, Math.max(0, (rows.length + 1) * ROW - element.clientHeight));
+  const first = Math.max(0, Math.floor(top / ROW) - OVERSCAN);
+  const last = Math.min(rows.length, Math.ceil((top + element.clientHeight) / ROW) + OVERSCAN);
   const wanted = new Set();
   for (let index = first; index < last; index++) wanted.add(rows[index].id);
   const active = grid.place.get(state.view.active);

@@ -74,7 +74,7 @@ function buildTree() {
   const orders = [["best", "Best first"], ["visits", "Most visited first"], ["opened", "Oldest first"]];
   replaceChildren(section("tree"), heading("tree", "Search tree", h("span", { class: "note", id: "tree-count" })),
     h("div", { class: "tools" }, search, picker("Status", statuses, "status"), picker("Order", orders, "order"), h("div", { id: "tree-mode" }),
-      button("Unfold all", unfoldAll), button("Fold", foldAll), button("Incumbent", () => { if (state.model.incumbent !== null) selectNode(state.model.incumbent, true); })),
+      button("Unfold all", unfoldAll), button("Fold all", foldAll), button("Incumbent", () => { if (state.model.incumbent !== null) selectNode(state.model.incumbent, true); })),
     h("div", { class: "split" }, h("div", { class: "views" }, buildGrid(), buildDrawing()), buildPanel()),
     h("p", { class: "legend" }, Object.entries(MARKS).map(([kind, mark]) => h("span", {}, h("span", { class: "mark", "data-state": kind, "aria-hidden": "true" }, mark), ` ${kind}`)),
       h("span", { class: "note" }, "Arrows move and unfold, Enter opens, letters find, Escape in the panel returns.")));
