@@ -42,15 +42,12 @@ function tidyFactor(value) {
   return `${value >= 10 ? d3.format(",.0f")(value) : value >= 1 ? d3.format(".3~g")(value) : d3.format(".2~g")(value)}\u00d7`;
 }
 
-// Ticks of a logarithmic axis of factors: 1, 2, 5 in each decade, as many as there is room for.
-function factorTicks(domain, most) {
-  const [low, high] = domain, found = [];
-  for (let decade = Math.floor(Math.log10(low)); decade <= Math.ceil(Math.log10(high)); decade++) {
-    for (const step of [1, 2, 5]) found.push(step * 10 ** decade);
-  }
-  const inside = found.filter((value) => value >= low * 0.999 && value <= high * 1.001);
-  const decades = inside.filter((value) => Math.abs(Math.log10(value) % 1) < 1e-9);
-  if (inside.length >= 2 && inside.length <= most) return inside;
-  if (decades.length >= 2) return decades.length <= most ? decades : decades.filter((_, at) => at % Math.ceil(decades.length / most) === 0);
-  return d3.ticks(low, high, most);
+// Ticks of a logarithmic axis of factors: the densest of these steps in each decade that there is room for.
+const STEPS = [[1, 1.1, 1.2, 1.3, 1.5, 1.7, 2, 2.5, 3, 4, 5, 6, 8], [1, 1.2, 1.5, 2, 3, 5, 7], [1, 1.5, 2, 3, 5], [1, 2, 5], [1, 3], [1]];
+
+function factorTicks([low, high], most) {
+  const first = Math.floor(Math.log10(low)), last = Math.ceil(Math.log10(high));
+  const inside = STEPS.map((steps) => d3.range(first, last + 1).flatMap((decade) => steps.map((step) => step * 10 ** decade)).filter((value) => value >= low * 0.999 && value <= high * 1.001));
+  const decades = inside[inside.length - 1];
+  return inside.find((found) => found.length <= most) ?? decades.filter((_, at) => at % Math.ceil(decades.length / most) === 0);
 }

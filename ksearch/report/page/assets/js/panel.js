@@ -1,6 +1,6 @@
 // One node: why it was chosen, what was claimed, what was measured, what failed, the code.
 
-const panel = { element: null, drawn: null };
+const panel = { element: null, drawn: null, candidate: null }; // candidate: an attempt looked at in place of the one that stands for the node
 
 function buildPanel() {
   panel.element = h("aside", { id: "node", class: "panel", "aria-labelledby": "node-h", keydown: (event) => {
@@ -17,9 +17,9 @@ function drawPanel(force = false) {
   if (!force && panel.drawn === signature) return panel.element;
   const same = panel.drawn !== null && JSON.parse(panel.drawn)[0].id === node.id, top = panel.element.scrollTop;
   panel.drawn = signature;
-  const candidate = model.shown(node), actions = h("div", { class: "actions" });
+  const candidate = model.candidates[node.id].find((other) => other.id === panel.candidate) ?? model.shown(node), actions = h("div", { class: "actions" });
   replaceChildren(panel.element, panelHead(node, candidate), actions, panelFacts(node, candidate), claimSection(node, candidate),
-    whySection(node), candidate === null ? null : judgedSections(node, candidate), attemptsSection(node), proposalsSection(node));
+    whySection(node), candidate === null ? null : judgedSections(node, candidate), attemptsSection(node, candidate), proposalsSection(node));
   panel.element.scrollTop = same ? top : 0;
   emit("node", node.id, actions);
   return panel.element;
@@ -99,7 +99,7 @@ function siblingScores(node) {
     ["", (other) => other.score.legal ? "" : "nothing to ask", {}],
   ];
   const more = siblings.length - near.length;
-  return fold("scores", `Score among its ${many(node.score.arms, "sibling")} now: rank ${node.score.rank}`, table("Scores among siblings", columns, near),
+  return fold("scores", node.score.arms === 1 ? "Score now: it is the only arm of its parent" : `Score among the ${node.score.arms} arms of its parent now: rank ${node.score.rank}`, table("Scores among siblings", columns, near),
     more > 0 ? h("p", { class: "note" }, `${more} more`) : null);
 }
 
@@ -167,14 +167,14 @@ function judgedCandidate(candidate) {
 }
 
 function commandLine(command) {
-  return h("div", { class: "command" }, h("code", { tabindex: "0" }, command), copyButton(command, "command"));
+  return h("div", { class: "command" }, h("code", { tabindex: "0" }, command), copyButton(visible(command), "command"));
 }
 
-function attemptsSection(node) {
+function attemptsSection(node, shown) {
   const rows = state.model.candidates[node.id];
   if (!rows.length) return null;
   const columns = [
-    ["candidate", (c) => `${c.id}`, { class: "number" }], ["written by", (c) => c.origin],
+    ["candidate", (c) => button(`${c.id}${c.id === shown.id ? " (shown)" : ""}`, () => { panel.candidate = c.id; drawPanel(true); }, { class: "link", "aria-label": `Show candidate ${c.id}` })], ["written by", (c) => c.origin],
     ["outcome", (c) => c.outcome === null ? "open" : c.outcome === "failed" ? `failed: ${c.failed_stage}` : "passed"],
     ["\u00b5s", (c) => us(c.latency_us), { class: "number" }], ["reward", (c) => nats(c.reward), { class: "number", title: "nats over the baseline" }],
     ["device", (c) => seconds(c.device_seconds), { class: "number" }], ["message", (c) => c.message ?? ""],
