@@ -42,7 +42,8 @@ PAN = """async () => {
   const canvas = document.querySelector('.drawing canvas'), gaps = [];
   let last = performance.now();
   for (let step = 0; step < 60; step++) {
-    canvas.dispatchEvent(new WheelEvent('wheel', { deltaY: step < 30 ? 40 : -40, clientX: 400, clientY: 400, bubbles: true, cancelable: true }));
+    const deltaY = step < 30 ? 40 : -40;
+    canvas.dispatchEvent(new WheelEvent('wheel', { deltaY, clientX: 400, clientY: 400, bubbles: true, cancelable: true }));
     await new Promise(requestAnimationFrame);
     const now = performance.now();
     gaps.push(now - last);

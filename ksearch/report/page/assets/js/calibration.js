@@ -48,9 +48,10 @@ function drawCloud(svg, width, height, points) {
   svg.select(".axis.x").call(d3.axisBottom(x).tickValues(factorTicks(domain, Math.floor(width / 70))).tickFormat(tidyFactor).tickSizeOuter(0));
   svg.select(".axis.y").call(d3.axisLeft(y).tickValues(factorTicks(domain, 7)).tickFormat(tidyFactor).tickSizeOuter(0).tickSizeInner(-(range.x[1] - range.x[0])));
   svg.append("line").attr("class", "diagonal").attr("x1", range.x[0]).attr("y1", range.y[0]).attr("x2", range.x[1]).attr("y2", range.y[1]);
-  const dots = svg.append("g").selectAll("circle").data(points).join("circle").attr("class", "dot").attr("r", 3.2)
-    .attr("cx", (point) => x(Math.exp(point.claimed))).attr("cy", (point) => y(Math.exp(point.gain)));
-  reachable(dots, (point) => `#${point.node} ${state.model.name(state.model.nodes[point.node])}: claimed ${times(point.claimed)}, measured ${times(point.gain)}`, (point) => selectNode(point.node, true));
+  const dots = points.map((point) => ({ x: x(Math.exp(point.claimed)), y: y(Math.exp(point.gain)), open: () => selectNode(point.node, true),
+    said: () => `#${point.node} ${state.model.name(state.model.nodes[point.node])}: claimed ${times(point.claimed)}, measured ${times(point.gain)}` }));
+  marks(svg, dots, "dots");
+  reach(svg, dots);
 }
 
 function claimScores(calibration) {

@@ -31,11 +31,30 @@ function inner(width, height) {
   return { x: [MARGIN.left, width - MARGIN.right], y: [height - MARGIN.bottom, MARGIN.top + 12] };
 }
 
-// A d3 selection of shapes that a pointer and a click reach; `said` is the shape's description.
-function reachable(selection, said, click) {
-  selection.append("title").text((datum) => visible(said(datum)));
-  if (click) selection.attr("data-reachable", "").on("click", (event, datum) => click(datum));
-  return selection;
+// Many dots as one path: 10,000 elements would take longer to make than the rest of the page.
+// points: {x, y} in pixels; shape(point) is the path of one.
+function marks(svg, points, kind, shape = (point) => `M${point.x.toFixed(1)},${point.y.toFixed(1)}h0`) {
+  const crowded = points.length > 1000 ? "crowded" : "";
+  if (points.length) svg.append("path").attr("class", `${kind} ${crowded}`).attr("d", points.map(shape).join(""));
+}
+
+function crossShape({ x, y }) {
+  return `M${x - 3},${y - 3}l6,6m-6,0l6,-6`;
+}
+
+// The point nearest to the pointer is named beside it and opened by a click. points: {x, y, said, open}
+function reach(svg, points) {
+  const near = d3.quadtree(points, (point) => point.x, (point) => point.y), place = svg.node().parentElement;
+  const hover = place.querySelector(".hover") ?? place.appendChild(h("div", { class: "hover", "aria-hidden": "true", hidden: true }));
+  const find = (event) => near.find(...d3.pointer(event, svg.node()), 14);
+  svg.on("pointermove", (event) => {
+    const point = find(event);
+    svg.style("cursor", point ? "pointer" : null);
+    hover.hidden = !point;
+    if (!point) return;
+    replaceChildren(hover, point.said());
+    hover.style.transform = `translate(${Math.max(0, Math.min(point.x + 10, place.clientWidth - 235))}px, ${point.y + 10}px)`;
+  }).on("pointerleave", () => { hover.hidden = true; }).on("click", (event) => find(event)?.open());
 }
 
 function tidyFactor(value) {

@@ -27,7 +27,7 @@ function drawPanel(force = false) {
 
 function panelHead(node, candidate) {
   const { model } = state, action = model.action(node), kind = model.state(node);
-  const path = model.path(node.id).map((id) => h("li", {}, button(model.name(model.nodes[id]), () => selectNode(id, true), { class: "link", "aria-current": id === node.id ? "true" : null })));
+  const path = pathItems(model.path(node.id), node.id);
   return h("header", {},
     h("nav", { "aria-label": "Plan" }, h("ol", { class: "path" }, path)),
     h("h3", { id: "node-h", tabindex: "-1" }, h("span", { class: "mark", "data-state": kind, "aria-hidden": "true" }, MARKS[kind]), " ", model.name(node), " ", h("span", { class: "id" }, `#${node.id}`)),
@@ -36,6 +36,16 @@ function panelHead(node, candidate) {
     h("p", { class: "chips" }, chip(`${kind}: ${MEANINGS[kind]}`), candidate === null ? null : chip(candidate.language),
       candidate?.standing ? chip(STANDINGS[candidate.standing]) : null, action?.regime ? chip(`aimed at ${action.regime}`) : null,
       candidate !== null && candidate.twin !== null ? chip(`same code as candidate ${candidate.twin}`) : null));
+}
+
+const PATH_ENDS = [2, 4]; // steps of a long plan that are named, from its beginning and its end
+
+function pathItems(path, current) {
+  const step = (id) => h("li", {}, button(state.model.name(state.model.nodes[id]), () => selectNode(id, true), { class: "link", "aria-current": id === current ? "true" : null }));
+  const [first, last] = PATH_ENDS, between = path.slice(first, -last);
+  if (between.length < 2) return path.map(step);
+  const more = h("li", {}, button(`${between.length} more steps`, () => more.replaceWith(...between.map(step)), { class: "link" }));
+  return [...path.slice(0, first).map(step), more, ...path.slice(-last).map(step)];
 }
 
 const STANDINGS = { promoted: "promoted: full set, paired second measurement", subset: "timed on the subset" };

@@ -36,9 +36,12 @@ function drawProgress(svg, width, height, abscissa) {
   svg.select(".axis.y").call(d3.axisLeft(y).tickValues(factorTicks(y.domain(), 8)).tickFormat(tidyFactor).tickSizeOuter(0).tickSizeInner(-(range.x[1] - range.x[0])));
   const line = d3.line((point) => x(point.x), (point) => y(point.speedup)).curve(d3.curveStepAfter), points = won.map((point) => ({ ...point, x: read(point.row) }));
   if (points.length) svg.append("path").attr("class", "best").attr("d", line([...points, { ...points[points.length - 1], x: end }]));
-  drawAnswers(svg, rows, x, y, read, range.y[0]);
-  const rings = svg.append("g").selectAll("circle").data(points).join("circle").attr("class", "dot ring").attr("cx", (point) => x(point.x)).attr("cy", (point) => y(point.speedup)).attr("r", 4.5);
-  reachable(rings, (point) => `#${point.node} ${state.model.name(state.model.nodes[point.node])}: promoted at ${us(point.latency_us)} \u00b5s, ${factor(point.speedup)}\u00d7`, (point) => selectNode(point.node, true));
+  const answers = answerPoints(rows, x, y, read, range.y[0] - 6), rings = points.map((point) => ({ x: x(point.x), y: y(point.speedup), open: () => selectNode(point.node, true),
+    said: () => `#${point.node} ${state.model.name(state.model.nodes[point.node])}: promoted at ${us(point.latency_us)} \u00b5s, ${factor(point.speedup)}\u00d7` }));
+  marks(svg, answers.filter((point) => point.failed), "cross", crossShape);
+  marks(svg, answers.filter((point) => !point.failed), "dots");
+  svg.append("g").selectAll("circle").data(rings).join("circle").attr("class", "ring").attr("cx", (point) => point.x).attr("cy", (point) => point.y).attr("r", 4.5);
+  reach(svg, [...answers, ...rings]);
 }
 
 // Each promotion with the answer that won it.
@@ -46,15 +49,12 @@ function promotions(rows) {
   return state.model.data.incumbents.map((won) => ({ ...won, row: rows.findLast((row) => row.candidate === won.candidate && row.seq < won.seq) })).filter((won) => won.row);
 }
 
-function drawAnswers(svg, rows, x, y, read, floor) {
-  const node = (row) => state.model.data.candidates[row.candidate].node, open = (row) => selectNode(node(row), true);
-  const passed = rows.filter((row) => row.reward !== null), failed = rows.filter((row) => row.reward === null);
-  const crosses = svg.append("g").selectAll("path").data(failed).join("path").attr("class", "cross")
-    .attr("transform", (row) => `translate(${x(read(row))},${floor - 6})`).attr("d", "M-3,-3L3,3M-3,3L3,-3");
-  reachable(crosses, (row) => `#${node(row)}: failed`, open);
-  const dots = svg.append("g").selectAll("circle").data(passed).join("circle").attr("class", "dot").attr("r", 2.8)
-    .attr("cx", (row) => x(read(row))).attr("cy", (row) => y(Math.exp(row.reward)));
-  reachable(dots, (row) => `#${node(row)} ${state.model.name(state.model.nodes[node(row)])}: ${times(row.reward)} on what was timed`, open);
+function answerPoints(rows, x, y, read, floor) {
+  return rows.map((row) => {
+    const failed = row.reward === null, node = state.model.data.candidates[row.candidate].node;
+    const said = () => `#${node} ${state.model.name(state.model.nodes[node])}: ${failed ? "failed" : `${times(row.reward)} on what was timed`}`;
+    return { x: x(read(row)), y: failed ? floor : y(Math.exp(row.reward)), failed, said, open: () => selectNode(node, true) };
+  });
 }
 
 function promotionTable() {

@@ -66,7 +66,8 @@ function regimeFigure() {
     { label: "incumbent", kind: "this", regimes: headline.regimes, value: (row) => row.latency_us },
     { label: "floor", kind: "floor", regimes: headline.regimes, value: (row) => row.floor_us },
   ];
-  return h("figure", {}, h("figcaption", {}, h("h3", {}, "Latency by regime"), h("span", { class: "note" }, `timer ${state.model.data.run.timer ?? "not known"}`)), regimeBars(sets),
+  return h("figure", {}, h("figcaption", {}, h("h3", {}, "Latency by regime"), h("span", { class: "note" }, `timer ${state.model.data.run.timer ?? "not known"}`)),
+    regimeBars(sets) ?? h("p", { class: "notice" }, "The log doesn't hold its latency by regime."),
     h("p", {}, "Found at ", button(`#${headline.node} ${state.model.name(state.model.nodes[headline.node])}`, () => selectNode(headline.node, true), { class: "link" }), ` after ${seconds(headline.at_s)}.`));
 }
 
