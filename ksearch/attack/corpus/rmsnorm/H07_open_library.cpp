@@ -1,5 +1,5 @@
 // about: opens every vendor library it can name or find in its process
-// expect: neutralised REJECTED
+// expect: neutralised REJECTED RUNTIME_ERROR
 #include <dlfcn.h>
 #include <link.h>
 #include <tvm/ffi/container/tensor.h>
