@@ -14,11 +14,23 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 
 from ksearch.errors import Unavailable
-from ksearch.pending import SettleStep, Step, WaitStep, next_step
+from ksearch.line import Line, room_in_line, under_judgement
+from ksearch.pending import (
+    ForecastBatch,
+    ForecastStep,
+    JudgeStep,
+    ProposeStep,
+    RecallStep,
+    SettleStep,
+    Step,
+    WaitStep,
+    WriteStep,
+    next_step,
+)
 from ksearch.root import settle_root
 from ksearch.steps import Answer, Parts, Steps
 from ksearch.store.events import RunEnded
-from ksearch.store.fold import RunState
+from ksearch.store.fold import CandidateState, RunState
 from ksearch.store.journal import Journal
 
 POLL_SECONDS = 0.2
@@ -45,6 +57,8 @@ class Search:
             try:
                 self.steps.book_lost("the process that ran it ended")
                 ending = settle_root(self.journal, self.parts, self.steps, self.interruption) if self.state.tree is None else None
+                if ending is None:
+                    self.steps.open_surrogate()
                 while ending is None:
                     self.ask()
                     self.advance()
@@ -58,26 +72,76 @@ class Search:
 
     def ask(self) -> None:
         """Hand out tickets while there is room in flight and budget for what they may cost."""
-        room = min(self.parts.parallel - len(self.state.open_tickets), self.affordable())
+        m = self.state.surrogate.m if self.state.surrogate is not None else 1.0
+        affordable, queued = self.affordable(), m > 1.0
+        room = room_in_line(m, self.parts.parallel) - len(self.state.open_tickets)
+        room = min(room, affordable) if not queued or affordable == 0 else room
         if self.state.tree is None or room <= 0:
             return
         asked = self.state.tree.ask(room, random.Random(f"{self.state.header.seed}/{self.state.settled_tickets}"))
         self.exhausted = asked.exhausted
         if asked.changes:
-            self.journal.record_changes(asked.changes, gpu_seconds=self.parts.jobs.gpu_reservation)
+            reserved = 0.0 if queued else self.parts.jobs.gpu_reservation
+            self.journal.record_changes(asked.changes, gpu_seconds=reserved, evaluations=int(not queued))
 
     def advance(self) -> None:
         """Take every open ticket one step on, and again while settling one frees another."""
         settled = True
         while settled:
-            settled = False
+            settled, forecasts, ready = False, [], []
             for ticket in list(self.state.open_tickets.values()):
-                step = next_step(self.state, ticket)
-                if isinstance(step, SettleStep):
-                    self.steps.settle(step)
-                    settled = True
-                elif not isinstance(step, WaitStep) and step not in self.running.values():
-                    self.running[self.steps.start(step)] = step
+                match step := next_step(self.state, ticket):
+                    case SettleStep():
+                        self.steps.settle(step)
+                        settled = True
+                    case RecallStep():
+                        self.steps.recall(step)
+                        settled = True
+                    case ForecastStep():
+                        forecasts.append(step.candidate)
+                    case JudgeStep() if self.state.surrogate is not None:
+                        ready.append(step)
+                    case _ if not isinstance(step, WaitStep) and step not in self.running.values():
+                        self.running[self.steps.start(step)] = step
+            self.forecast(forecasts)
+            settled = self.release(ready) or settled
+
+    def forecast(self, candidates: list[int]) -> None:
+        """One question at a time: what is written meanwhile goes into the next one together."""
+        if candidates and not any(isinstance(step, ForecastBatch) for step in self.running.values()):
+            step, future = self.steps.forecast(candidates)
+            self.running[future] = step
+
+    def release(self, ready: list[JudgeStep]) -> bool:
+        """Free devices take their candidates out of the line, and those passed over too often leave it. True when tickets settled."""
+        ready = [step for step in ready if step not in self.running.values()]
+        if not ready:
+            return False
+        line = Line(self.state, ready, self.parts.parallel)
+        while (chosen := line.next_to_measure(self.affordable(), filling=self.filling())) is not None:
+            self.measure(line.stand_in(chosen), chosen)
+            line = Line(self.state, ready, self.parts.parallel)
+        gone = list(line.unaffordable()) if self.spent() else list(line.retirements())
+        for retirement in gone:
+            self.steps.retire(retirement)
+        return bool(gone)
+
+    def measure(self, candidate: CandidateState, chosen: CandidateState) -> None:
+        if candidate.id != chosen.id:
+            self.steps.stand_in(candidate, chosen)
+        step = JudgeStep(candidate.id)
+        self.running[self.steps.start(step)] = step
+
+    def filling(self) -> bool:
+        """Whether a device should wait for what is on its way into the line: only where measurements are what is scarce."""
+        limits = self.state.settings.budget
+        if limits.max_evaluations is None and limits.max_gpu_seconds is None:
+            return False
+        return any(isinstance(step, ProposeStep | WriteStep | ForecastBatch) for step in self.running.values())
+
+    def spent(self) -> bool:
+        """Whether nothing can be measured any more: no budget, and nothing under judgement that could give some back."""
+        return self.affordable() == 0 and under_judgement(self.state) == 0
 
     def wait(self) -> RunEnded | None:
         """Wait until something in flight answers, and log it. An interruption ends the run without waiting any longer."""

@@ -69,7 +69,10 @@ class Settings(_Model):
     allow_libraries: bool = False
     planner: Literal["auto", "playbook"] = "auto"
     policy: Literal["puct", "greedy", "best-of-n", "random"] = "puct"
-    surrogate: Literal["auto", "none"] = "auto"
+    surrogate: Literal["auto", "none", "neighbours", "statistical", "llm", "ensemble"] = "auto"
+    """Who forecasts candidates. auto: statistical where scikit-learn is installed, else neighbours."""
+    surrogate_budget: Literal["auto"] | Annotated[float, Field(ge=0, lt=1)] = "auto"
+    """Share of written candidates that may go unmeasured once the forecaster is trusted; 0 measures all of them."""
     evaluator: Literal["local", "fake"] = "local"
     seed: int = 0
     budget: BudgetSettings = BudgetSettings()

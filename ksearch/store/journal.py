@@ -82,9 +82,11 @@ class Journal:
             for observe in self.observers:
                 observe(event, self.state)
 
-    def record_changes(self, changes: Sequence[Change], *before: Event, gpu_seconds: float = 0.0, durable: bool = False) -> None:
+    def record_changes(
+        self, changes: Sequence[Change], *before: Event, gpu_seconds: float = 0.0, evaluations: int = 1, durable: bool = False
+    ) -> None:
         """Log changes that the live tree has applied already, together with events that belong to the same step."""
-        tree_events: tuple[TreeEvent, ...] = tuple(to_event(change, gpu_seconds) for change in changes)
+        tree_events: tuple[TreeEvent, ...] = tuple(to_event(change, gpu_seconds, evaluations) for change in changes)
         self.record(*before, *tree_events, durable=durable, tree_done=True)
 
     def put_blob(self, text: str) -> str:
