@@ -13,7 +13,7 @@ import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 
-from ksearch.errors import Unavailable
+from ksearch.errors import BadInput, Unavailable
 from ksearch.line import Line, room_in_line, under_judgement
 from ksearch.pending import (
     ForecastBatch,
@@ -28,13 +28,14 @@ from ksearch.pending import (
     next_step,
 )
 from ksearch.root import settle_root
+from ksearch.steering import take_requests
 from ksearch.steps import Answer, Parts, Steps
 from ksearch.store.events import RunEnded
 from ksearch.store.fold import CandidateState, RunState
 from ksearch.store.journal import Journal
 
 POLL_SECONDS = 0.2
-"""How long a signal or a time limit may go unnoticed."""
+"""How long a signal, a request or a time limit may go unnoticed."""
 
 
 @dataclass
@@ -52,18 +53,20 @@ class Search:
         return self.journal.state
 
     def run(self) -> RunEnded:
-        """Search until something ends it; the ending is logged and returned. Raises Unavailable when the evaluator is lost."""
+        """Search until something ends it; the ending is logged and returned. Raises Unavailable when the evaluator is lost,
+        BadInput when the judge finds the definition or the baseline at fault.
+        """
         with Steps(self.journal, self.parts) as self.steps:
             try:
                 self.steps.book_lost("the process that ran it ended")
-                ending = settle_root(self.journal, self.parts, self.steps, self.interruption) if self.state.tree is None else None
+                ending = settle_root(self.journal, self.parts, self.steps, self.heed) if self.state.tree is None else self.heed()
                 if ending is None:
                     self.steps.open_surrogate()
                 while ending is None:
                     self.ask()
                     self.advance()
                     ending = self.ending() or self.wait()
-            except Unavailable as error:
+            except (Unavailable, BadInput) as error:
                 self.journal.record(RunEnded(status="error", reason=str(error)), durable=True)
                 raise
             self.steps.book_lost(ending.reason)
@@ -73,7 +76,7 @@ class Search:
     def ask(self) -> None:
         """Hand out tickets while there is room in flight and budget for what they may cost."""
         m = self.state.surrogate.m if self.state.surrogate is not None else 1.0
-        affordable, queued = self.affordable(), m > 1.0
+        affordable, queued = self.affordable(), self.filtering
         room = room_in_line(m, self.parts.parallel) - len(self.state.open_tickets)
         room = min(room, affordable) if not queued or affordable == 0 else room
         if self.state.tree is None or room <= 0:
@@ -97,8 +100,10 @@ class Search:
                     case RecallStep():
                         self.steps.recall(step)
                         settled = True
-                    case ForecastStep():
-                        forecasts.append(step.candidate)
+                    case ForecastStep(candidate):
+                        forecasts.append(candidate)
+                        # Without trust a forecast decides nothing, so nothing waits for it.
+                        ready += [] if self.filtering else [JudgeStep(candidate)]
                     case JudgeStep() if self.state.surrogate is not None:
                         ready.append(step)
                     case _ if not isinstance(step, WaitStep) and step not in self.running.values():
@@ -106,10 +111,18 @@ class Search:
             self.forecast(forecasts)
             settled = self.release(ready) or settled
 
+    @property
+    def filtering(self) -> bool:
+        """Whether forecasts are trusted to choose what is measured."""
+        return self.state.surrogate is not None and self.state.surrogate.m > 1.0
+
     def forecast(self, candidates: list[int]) -> None:
-        """One question at a time: what is written meanwhile goes into the next one together."""
-        if candidates and not any(isinstance(step, ForecastBatch) for step in self.running.values()):
-            step, future = self.steps.forecast(candidates)
+        """One question at a time: what is written meanwhile goes into the next one together. A candidate that is about to be
+        measured is asked about at once, while nobody knows the verdict."""
+        asked = {number for step in self.running.values() if isinstance(step, ForecastBatch) for number in step.candidates}
+        new = [number for number in candidates if number not in asked]
+        if new and not (asked and self.filtering):
+            step, future = self.steps.forecast(new)
             self.running[future] = step
 
     def release(self, ready: list[JudgeStep]) -> bool:
@@ -144,10 +157,16 @@ class Search:
         return self.affordable() == 0 and under_judgement(self.state) == 0
 
     def wait(self) -> RunEnded | None:
-        """Wait until something in flight answers, and log it. An interruption ends the run without waiting any longer."""
+        """Wait until something in flight answers, and log it; then heed who asks. An interruption ends the run at once."""
         done, _ = wait(self.running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
         for future in sorted(done, key=lambda future: _order(self.running[future])):
             self.steps.finish(self.running.pop(future), future.result())
+        return self.heed()
+
+    def heed(self) -> RunEnded | None:
+        """Take in what other processes ask of this search; an ending if they or anything else interrupt it."""
+        if take_requests(self.journal):
+            self.stop.set()
         return self.interruption()
 
     def affordable(self) -> int:

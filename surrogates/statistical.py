@@ -6,6 +6,7 @@ Light to import: the libraries are loaded with the first fit.
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,13 +18,13 @@ from ksearch.surrogates.types import Forecast, Sample
 if TYPE_CHECKING:
     from ksearch.surrogates.regression import Fit
 
-LIBRARIES = ("numpy", "sklearn")
+LIBRARIES = ("numpy", "scipy", "sklearn", "threadpoolctl")
 
 LEAST_LEARNT = 8
 """Passing samples before a regression is better than the claims."""
 
 SEARCH_GROWTH = 1.3
-"""Amplitudes are searched again when the samples have grown by this factor; in between new outcomes only join the fit."""
+"""The kernel's weights are searched again when the samples have grown by this factor; in between outcomes only join the fit."""
 
 MOST_HERE, MOST_ELSEWHERE = 400, 150
 """Latest samples learnt from, of the definition in hand and of others: a fit's cost grows with the cube of their number."""
@@ -42,8 +43,7 @@ class Statistical:
     name: str = "statistical"
     _fit: Fit | None = None
     _fitted: tuple[int, str] = (0, "")
-    _theta: Any = None
-    _searched_at: int = 0
+    _weights: dict[tuple[int, str], Any] = field(default_factory=dict)
 
     def learn(self, sample: Sample) -> None:
         if sample.parent_reward is not None:
@@ -62,9 +62,7 @@ class Statistical:
         fit = self._fitted_for(samples[0]) if samples else None
         if fit is None:
             return [prior_forecast(self.name, sample) for sample in samples]
-        gains, spreads = fit.gains(samples)
-        passes = fit.p_passes(samples)
-        return [self._forecast(*map(float, row)) for row in zip(gains, spreads, passes, strict=True)]
+        return [self._forecast(*map(float, row)) for row in zip(*fit.predict(samples), strict=True)]
 
     def _forecast(self, gain: float, spread: float, passes: float) -> Forecast:
         d50 = min(LARGEST_D, max(-LARGEST_D, -gain))
@@ -79,22 +77,40 @@ class Statistical:
         learnt = self._chosen(sample)
         if sum(other.reward is not None for other in learnt) < LEAST_LEARNT:
             return None
-        self._fit, self._fitted = self._refit(learnt), (len(self.known), place)
+        self._fit, self._fitted = self._refit(learnt, sample), (len(self.known), place)
         return self._fit
 
-    def _refit(self, learnt: Sequence[Sample]) -> Fit:
+    def _refit(self, learnt: Sequence[Sample], sample: Sample) -> Fit:
         from threadpoolctl import threadpool_limits
 
         from ksearch.surrogates.regression import fit
 
-        search = self._theta is None or len(learnt) >= SEARCH_GROWTH * self._searched_at
         with threadpool_limits(limits=1):  # the other cores may be timing a candidate
-            found = fit(learnt, None if search else self._theta)
-        if search:
-            self._theta, self._searched_at = found.process.kernel_.theta, len(learnt)
-        return found
+            return fit(learnt, self._weights_for(sample))
 
-    def _chosen(self, sample: Sample) -> list[Sample]:
-        here = [other for other in self.known if (other.definition, other.device) == (sample.definition, sample.device)]
-        elsewhere = [other for other in self.known if (other.definition, other.device) != (sample.definition, sample.device)]
+    def _weights_for(self, sample: Sample) -> Any:
+        """Found on the samples up to the last milestone, so that they follow from the samples alone, however often the
+        program was started in between."""
+        from ksearch.surrogates.regression import fit
+
+        size = milestone(len(self.known))
+        key = size, f"{sample.definition}@{sample.device}"
+        if key not in self._weights:
+            learnt = self._chosen(sample, size)
+            enough = sum(other.reward is not None for other in learnt) >= LEAST_LEARNT
+            self._weights[key] = fit(learnt).process.weights if enough else None
+        return self._weights[key]
+
+    def _chosen(self, sample: Sample, size: int | None = None) -> list[Sample]:
+        known = self.known[:size]
+        here = [other for other in known if (other.definition, other.device) == (sample.definition, sample.device)]
+        elsewhere = [other for other in known if (other.definition, other.device) != (sample.definition, sample.device)]
         return [*elsewhere[-MOST_ELSEWHERE:], *here[-MOST_HERE:]]
+
+
+def milestone(count: int) -> int:
+    """The last size at which weights are searched for: LEAST_LEARNT, then SEARCH_GROWTH times the one before."""
+    size = LEAST_LEARNT
+    while (ahead := math.ceil(size * SEARCH_GROWTH)) <= count:
+        size = ahead
+    return size

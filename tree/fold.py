@@ -6,6 +6,7 @@ A change is checked in full before anything is altered: one that can't follow ra
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Callable, Iterable
 
 from ksearch.tree.errors import IllegalChange
 from ksearch.tree.node import Node, Refusal, key_digest, queue_order
@@ -14,6 +15,7 @@ from ksearch.tree.statistics import UNIT, credible, to_units
 from ksearch.tree.types import (
     Action,
     ArmOpened,
+    Banned,
     Cancelled,
     Change,
     Failed,
@@ -21,14 +23,20 @@ from ksearch.tree.types import (
     Measured,
     NodeId,
     Outcome,
+    Pinned,
     Propose,
     Proposed,
     Settled,
     Skipped,
     Ticket,
     TicketId,
+    Unbanned,
+    Unpinned,
     Write,
 )
+
+BANNED = "banned by the user"
+"""Why a refused action was refused: lifting the ban offers it again."""
 
 
 def apply(state: State, change: Change) -> None:
@@ -39,6 +47,8 @@ def apply(state: State, change: Change) -> None:
             _issue(state, ticket)
         case Settled(ticket=id, outcome=outcome):
             _settle(state, id, outcome)
+        case Pinned() | Unpinned() | Banned() | Unbanned():
+            _guide(state, change)
 
 
 def _open_arm(state: State, change: ArmOpened) -> None:
@@ -53,6 +63,8 @@ def _open_arm(state: State, change: ArmOpened) -> None:
     node = Node(change.node, parent, action, digest)
     state.nodes.append(node)
     state.standing[digest] = node
+    if action.leads_to is not None:
+        state.reached[key_digest(action.leads_to)] = node
     parent.children.append(node)
     parent.open_arms += 1
     _refresh(state, parent)
@@ -128,6 +140,7 @@ def _prove(state: State, node: Node, reward: float) -> None:
             at.best_reward = reward
         at = at.parent
     state.scale.add(relative)
+    state.archive.add(node)
     parent = node.parent
     assert parent is not None, "the root is never written for"
     assert parent.own_reward is not None, "only proven plans have children"
@@ -145,6 +158,11 @@ def _back_up(node: Node, *, in_flight: int, visits: int = 0, failed: int = 0, sk
 
 
 def _queue(state: State, node: Node, actions: tuple[Action, ...]) -> None:
+    node.fruitless = 0 if _offer(state, node, actions) else node.fruitless + 1
+
+
+def _offer(state: State, node: Node, actions: Iterable[Action]) -> bool:
+    """Queue the actions that are new and allowed; whether there was one."""
     accepted = False
     for action in actions:
         step = key_digest(action.key)
@@ -154,14 +172,18 @@ def _queue(state: State, node: Node, actions: tuple[Action, ...]) -> None:
             continue
         insort(node.queue, action, key=queue_order)
         state.queued[node.digest ^ step] = node
+        if action.leads_to is not None:
+            state.reached[key_digest(action.leads_to)] = node
         accepted = True
-    node.fruitless = 0 if accepted else node.fruitless + 1
+    return accepted
 
 
 def _refusal(state: State, node: Node, action: Action, step: int) -> Refusal | None:
     """Why `action`, whose key's digest is `step`, can't be queued at `node`; None when it can."""
     if not _makes_sense(action):
         return Refusal(action, "its claim is not a finite gain, with a spread of 0 or more and a probability between 0 and 1")
+    if state.is_banned(action):
+        return Refusal(action, BANNED)
     if node.takes_step(step):
         return Refusal(action, "a step of this plan already", node.id)
     digest = node.digest ^ step
@@ -169,9 +191,63 @@ def _refusal(state: State, node: Node, action: Action, step: int) -> Refusal | N
         return Refusal(action, "the same set of steps stands in the tree", state.standing[digest].id)
     if digest in state.queued:
         return Refusal(action, "the same set of steps is queued", state.queued[digest].id)
+    if action.leads_to is not None and (known := state.reached.get(key_digest(action.leads_to))) is not None:
+        return Refusal(action, "other steps that lead to the same stand in the tree or are queued", known.id)
     if action.second_parent is not None and not _is_proven(state, action.second_parent):
         return Refusal(action, f"its second parent {action.second_parent} is not a proven plan")
     return None
+
+
+def _guide(state: State, wish: Pinned | Unpinned | Banned | Unbanned) -> None:
+    match wish:
+        case Pinned(id):
+            node = state.node(id)
+            _expect(id not in state.pins, f"node {id} is pinned already")
+            state.pins[id] = node.visits + node.in_flight
+        case Unpinned(id):
+            _expect(id in state.pins, f"node {id} is not pinned")
+            del state.pins[id]
+        case Banned(idea):
+            _expect(bool(idea) and idea not in state.bans, f"{idea!r} is banned already, or names nothing")
+            state.bans.add(idea)
+            _each_touched(state, _withdraw)
+        case Unbanned(idea):
+            _expect(idea in state.bans, f"{idea!r} is not banned")
+            state.bans.remove(idea)
+            _each_touched(state, _offer_again)
+
+
+def _expect(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise IllegalChange(otherwise)
+
+
+def _each_touched(state: State, alter: Callable[[State, Node], bool]) -> None:
+    """After a ban or its end: alter every queue, and renew what depends on it. A walk over the tree, as rare as a wish."""
+    for node in state.nodes:
+        if alter(state, node) or not node.proven:
+            _refresh(state, node)
+
+
+def _withdraw(state: State, node: Node) -> bool:
+    """Take banned actions out of the queue; whether there were any."""
+    banned = [action for action in node.queue if state.is_banned(action)]
+    for action in banned:
+        node.queue.remove(action)
+        del state.queued[node.digest ^ key_digest(action.key)]
+        node.refusals[action.key] = Refusal(action, BANNED)
+    return bool(banned)
+
+
+def _offer_again(state: State, node: Node) -> bool:
+    """Queue what was refused for a ban that no longer holds; whether anything was."""
+    freed = [refusal.action for refusal in node.refusals.values() if refusal.reason == BANNED and not state.is_banned(refusal.action)]
+    for action in freed:
+        del node.refusals[action.key]
+    if not _offer(state, node, freed):
+        return False
+    node.fruitless = 0
+    return True
 
 
 def _makes_sense(action: Action) -> bool:

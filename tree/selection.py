@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from ksearch.tree.evolution import drawn_by_rank
 from ksearch.tree.node import Node, expected_gain
 from ksearch.tree.puct import best_arm
 from ksearch.tree.scoring import Yardstick
@@ -45,8 +46,9 @@ Step: TypeAlias = OpenArm | WriteAt | ProposeAt
 class Policy(Protocol):
     """`step` is called only while something is legal, and must return a legal step.
 
-    `opened` is the arm that the step before it opened in the same ask: nothing above that arm has changed since, so a
-    policy may go on from there instead of from the root. `max_depth` bounds the plans it looks at, None for no bound of its own.
+    A descent begins at `state.start`: the root, or what the user pinned; it is proven. `opened` is the arm that the step
+    before opened in the same ask: nothing above that arm has changed since, so a policy may go on from there instead.
+    `max_depth` bounds the plans it looks at, None for no bound of its own.
     """
 
     @property
@@ -70,7 +72,7 @@ class Puct:
 
     def step(self, state: State, opened: Node | None, rng: random.Random) -> Step:
         yardstick = Yardstick.of(state)
-        at = state.root if opened is None or opened.parent is None else opened.parent
+        at = state.start if opened is None or opened.parent is None else opened.parent
         while True:
             widening = self._widen(state, at)
             if widening is not None:
@@ -100,7 +102,7 @@ class Greedy:
     def step(self, state: State, opened: Node | None, rng: random.Random) -> Step:
         if opened is not None:
             return WriteAt(opened, _claim_line(opened))
-        at = state.root
+        at = state.start
         while True:
             arm = min(_selectable(at), key=lambda node: (-_frontier_claim(state, node), _key(node)), default=None)
             here = _own_frontier_claim(state, at)
@@ -137,7 +139,7 @@ class Uniform:
     def step(self, state: State, opened: Node | None, rng: random.Random) -> Step:
         if opened is not None:
             return WriteAt(opened, f"drawn as a new arm of node {opened.parent.id if opened.parent else 0}")
-        at = state.root
+        at = state.start
         while True:
             arms = list(_selectable(at))
             new = _new_arm(state, at, f"drawn: a new arm beside {len(at.children)}, none queued")
@@ -150,7 +152,37 @@ class Uniform:
                 return WriteAt(at, f"drawn among {len(arms)} legal arms")
 
 
-POLICIES: dict[str, Callable[[], Policy]] = {"puct": Puct, "greedy": Greedy, "best-of-n": BestOfN, "random": Uniform}
+class Evolution:
+    """Islands with an archive: a parent drawn by rank takes the planner's best queued step; see `tree.evolution`.
+
+    A child of the parent that failed is repaired before it gets another. When no archived plan can grow, any legal ticket goes.
+    """
+
+    name = "evolution"
+    max_depth: int | None = None
+
+    def step(self, state: State, opened: Node | None, rng: random.Random) -> Step:
+        if opened is not None:
+            return WriteAt(opened, f"child of node {opened.parent.id if opened.parent else 0}, drawn by rank")
+        fertile = [node for node in state.archive.drawn(rng) if _may_grow(state, node)]
+        if not fertile:
+            return Uniform().step(state, opened, rng)
+        parent = drawn_by_rank(fertile, rng)
+        failed = next((arm for arm in _selectable(parent) if arm.own is None), None)
+        if failed is not None:
+            return WriteAt(failed, f"child of node {parent.id}, to be repaired")
+        step = _new_arm(state, parent, f"drawn by rank among {len(fertile)}, none queued")
+        assert step is not None, "a plan that may grow takes a new arm"
+        return step
+
+
+POLICIES: dict[str, Callable[[], Policy]] = {
+    "puct": Puct,
+    "greedy": Greedy,
+    "evolution": Evolution,
+    "best-of-n": BestOfN,
+    "random": Uniform,
+}
 
 
 def policy_named(name: str) -> Policy:
@@ -165,6 +197,11 @@ def _new_arm(state: State, at: Node, why: str) -> Step | None:
     if at.queue:
         return OpenArm(at, at.queue[0])
     return ProposeAt(at, why) if state.can_propose(at) else None
+
+
+def _may_grow(state: State, node: Node) -> bool:
+    """Whether `node` can take a child now, or has one of its own to repair."""
+    return bool(node.queue) or state.can_propose(node) or any(arm.own is None for arm in _selectable(node))
 
 
 def _selectable(node: Node) -> Iterable[Node]:

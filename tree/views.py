@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Container, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from ksearch.tree.node import Node, Refusal, expected_gain, plan_digest
+from ksearch.tree.node import Node, Refusal, expected_gain, key_digest, plan_digest
 from ksearch.tree.scoring import Yardstick, arm_terms, node_mean, node_prior_value, node_value, sibling_priors, visits_below
 from ksearch.tree.state import State
 from ksearch.tree.statistics import from_units, normalised
@@ -21,7 +21,7 @@ class NodeStatus(StrEnum):
     PROVEN = "proven"
     """A candidate passed."""
     CLOSED = "closed"
-    """Its attempts are spent and none passed."""
+    """Its attempts are spent, or its last step is banned, and none passed."""
     EXHAUSTED = "exhausted"
     """Proven, and nothing at or below it can ever be asked for again."""
 
@@ -131,12 +131,37 @@ class KnownPlans(Collection[PlanKey]):
     def __len__(self) -> int:
         return len(self._state.standing) + len(self._state.queued)
 
+    def now(self) -> KnownNow:
+        """As they are at this moment, to be read by another thread; a copy of digests, not of plans."""
+        return KnownNow(frozenset(self._state.standing) | self._state.queued.keys(), Digests(frozenset(self._state.reached)))
+
     def __iter__(self) -> Iterator[PlanKey]:
         for node in self._state.nodes:
             key = plan_key(node.plan())
             yield key
             for action in node.queue:
                 yield key | {action.key}
+
+
+@dataclass(frozen=True, slots=True)
+class Digests(Container[str]):
+    """Texts known by their digest."""
+
+    digests: frozenset[int]
+
+    def __contains__(self, text: object) -> bool:
+        return isinstance(text, str) and key_digest(text) in self.digests
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNow(Container[PlanKey]):
+    """Which plans were known at one moment, and which `outcomes` (`Action.leads_to`) plans were known to lead to."""
+
+    plans: frozenset[int]
+    outcomes: Digests
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, frozenset) and plan_digest(key) in self.plans
 
 
 class Reader:
@@ -243,7 +268,9 @@ def best_node(state: State) -> Node:
 
 
 def _closed(state: State, node: Node) -> bool:
-    return not node.proven and node.attempts >= state.constants.attempts
+    if node.proven:
+        return False
+    return node.attempts >= state.constants.attempts or (node.writing is None and state.is_banned(node.action))
 
 
 def _may_still_issue(state: State, node: Node) -> bool:

@@ -1,164 +1,213 @@
-"""Landscapes with a made-up cost model over a family's real space and real rendered sources, for tests and comparisons
-where no device is at hand. Nothing in them was measured, and their name and timer say so.
+"""Synthetic grounds of known optimum: one family for each way a search can be led astray.
 
-The hidden model is nothing that a forecaster could look up: each value of each configuration entry multiplies the time by
-a factor drawn around the catalogue's claim, pairs of values interact, a part of the time can't be removed, and some pairs
-of values fail.
+All are spans of entries, each with a default and one or more choices, as the playbook's families are; a technique takes
+an entry from its default to one choice. The reward of a configuration is the sum of its choices' gains and of what pairs
+of them give or cost together (nats), so the best is found by enumeration. The planner's claims are half the truth plus an
+error, unless the family says otherwise: worth listening to and no more.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import random
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import combinations
 from typing import TypeAlias
 
-from ksearch.coder.playbook.mechanism import Family
-from ksearch.coder.types import Target
-from ksearch.definitions.schema import Definition
-from ksearch.judge.verdict import JudgedWorkload
-from ksearch.landscapes.landscape import Landscape, Point, RecordedTechnique, TimedWorkload
+from ksearch.landscapes.ground import TYPICAL_SECONDS, Spot, reachable
 from ksearch.worldmodel.catalogue import Catalogue, Config, Technique, Value
 
-TIMER = "synthetic"
-BASELINE_US = 400.0
-NOISE_LN = 0.015
-UNREMOVABLE = (0.01, 0.04)
-"""Share of the plainest kernel's time that no step removes: drawn from this range for each regime."""
-CLAIM_TRUTH = 0.6
-"""How far a value's effect follows the catalogue's claim; the rest is drawn with the claim's own spread."""
-PAIR_SHARE, PAIR_SD = 0.25, 0.15
-"""Share of pairs of entries that interact, and the standard deviation of the interaction, nats."""
-FAILING_PAIRS = 0.05
-"""Share of pairs of non-default values of two entries that don't work together."""
+Choice: TypeAlias = tuple[str, int]
+"""An entry and the value it is set to; 0 is every entry's default."""
 
-Key: TypeAlias = tuple[tuple[str, Value], ...]
+QUIET = 0.005
+"""Noise of a quiet GPU, nats."""
+
+CLAIM_SHARE, CLAIM_ERROR = 0.5, 0.12
+SLOW_SHARE, SLOW_FACTOR = 0.03, 5.0
+"""Stragglers: how many evaluations take far longer than the rest, and by how much."""
 
 
-def closure(catalogue: Catalogue, most: int, rng: random.Random) -> tuple[Catalogue, tuple[Config, ...]]:
-    """A closed part of the space with at most `most` configurations: techniques are taken in a drawn order while they fit."""
-    kept: list[Technique] = []
-    configs = reachable(catalogue.defaults, kept, most)
-    for technique in rng.sample(catalogue.techniques, len(catalogue.techniques)):
-        wider = reachable(catalogue.defaults, [*kept, technique], most + 1)
-        if len(wider) <= most:
-            kept, configs = [*kept, technique], wider
-    ordered = tuple(technique for technique in catalogue.techniques if technique in kept)
-    return Catalogue(catalogue.name, catalogue.defaults, ordered), configs
+@dataclass
+class World:
+    """The truth while it is being drawn. `pairs` holds interactions, `barred` combinations that don't compile."""
 
+    rng: random.Random
+    gains: dict[Choice, float] = field(default_factory=dict)
+    claims: dict[Choice, float] = field(default_factory=dict)
+    success: dict[Choice, float] = field(default_factory=dict)
+    needs: dict[Choice, Mapping[str, tuple[Value, ...]]] = field(default_factory=dict)
+    pairs: dict[frozenset[Choice], float] = field(default_factory=dict)
+    triples: dict[frozenset[Choice], float] = field(default_factory=dict)
+    barred: set[frozenset[Choice]] = field(default_factory=set)
+    sigma: float = QUIET
 
-def reachable(defaults: Config, techniques: Sequence[Technique], most: int) -> tuple[Config, ...]:
-    """Configurations that legal techniques lead to, the plainest first; stops at `most`."""
-    found: dict[Key, Config] = {_key(defaults): defaults}
-    queue = deque([defaults])
-    while queue and len(found) < most:
-        config = queue.popleft()
-        for technique in techniques:
-            if all(config[name] in allowed for name, allowed in technique.needs.items()):
-                following = {**config, **technique.sets}
-                if _key(following) not in found and len(found) < most:
-                    found[_key(following)] = following
-                    queue.append(following)
-    return tuple(found.values())
+    def add(self, entry: str, gain: float, claim: float | None = None, value: int = 1, needs: Mapping[str, int] | None = None) -> Choice:
+        choice = (entry, value)
+        self.gains[choice] = gain
+        self.claims[choice] = CLAIM_SHARE * gain + self.rng.gauss(0.0, CLAIM_ERROR) if claim is None else claim
+        self.success[choice] = 0.9
+        self.needs[choice] = {name: (wanted,) for name, wanted in (needs or {}).items()}
+        return choice
+
+    def spread(self, entries: int, prefix: str = "e", scale: float = 1.0, needs: Mapping[str, int] | None = None) -> None:
+        """Entries of one to three choices, most of them worth a little, some nothing, some less than nothing."""
+        for place in range(entries):
+            for value in range(1, self.rng.choice((1, 1, 2, 3)) + 1):
+                gain = scale * (self.rng.choice((-0.15, 0.0, 0.0, 0.1, 0.2, 0.35)) + self.rng.uniform(0.0, 0.05))
+                self.add(f"{prefix}{place}", gain, value=value, needs=needs)
 
 
 @dataclass(frozen=True)
-class HiddenCost:
-    """What a configuration costs, drawn from a seed. Effects are nats of time for each regime; negative is faster."""
+class SyntheticGround:
+    """A drawn world as a ground."""
 
-    seed: str
-    defaults: Config
-    claims: Mapping[tuple[str, Value], tuple[float, float]]
+    family: str
+    seed: int
+    world: World = field(repr=False, compare=False)
 
-    @classmethod
-    def of(cls, catalogue: Catalogue, seed: str) -> HiddenCost:
-        claims: dict[tuple[str, Value], tuple[float, float]] = {}
-        for technique in catalogue.techniques:
-            share = 1.0 / len(technique.sets)
-            for item in technique.sets.items():
-                claims.setdefault(item, (technique.gain_mean * share, technique.gain_sd))
-        return cls(seed, catalogue.defaults, claims)
+    @property
+    def name(self) -> str:
+        return f"{self.family}-{self.seed}"
 
-    def latency_us(self, config: Config, regime: str) -> float:
-        changed = self._changed(config)
-        total = sum(self._effect(item, regime) for item in changed)
-        total += sum(self._interaction(a, b, regime) for a, b in _pairs(changed))
-        rest = self._draw("floor", regime).uniform(*UNREMOVABLE)
-        return BASELINE_US * (rest + (1.0 - rest) * math.exp(total))
+    @property
+    def sigma(self) -> float:
+        return self.world.sigma
 
-    def fails_at(self, config: Config) -> str | None:
-        """Stage at which the first bad pair of values stops it; None when it works."""
-        for a, b in _pairs(self._changed(config)):
-            draw = self._draw("fails", a, b)
-            if draw.random() < FAILING_PAIRS:
-                return draw.choice(("compile", "smoke", "numerics"))
-        return None
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        world = self.world
+        entries: dict[str, Value] = dict.fromkeys((entry for entry, _ in world.gains), 0)
+        return Catalogue(self.name, entries, tuple(self._technique(choice) for choice in world.gains))
 
-    def _changed(self, config: Config) -> list[tuple[str, Value]]:
-        return [item for item in sorted(config.items()) if item[1] != self.defaults[item[0]]]
+    @cached_property
+    def best(self) -> float:
+        rewards = (self._truth(_chosen(config)) for config in reachable(self.catalogue))
+        return max(reward for reward in rewards if reward is not None)
 
-    def _effect(self, item: tuple[str, Value], regime: str) -> float:
-        claimed, spread = self.claims.get(item, (0.0, 0.1))
-        everywhere, here = self._draw("effect", item), self._draw("effect", item, regime)
-        return -CLAIM_TRUTH * claimed - everywhere.gauss(0.0, 0.6 * spread) - here.gauss(0.0, 0.2 * spread)
+    def at(self, config: Config) -> Spot:
+        chosen = _chosen(config)
+        code = " ".join(f"{entry}={value}" for entry, value in sorted(chosen))
+        reward = self._truth(chosen)
+        chance = random.Random(f"{self.seed} {code}")
+        seconds = TYPICAL_SECONDS * math.exp(chance.gauss(0.0, 0.5)) * (SLOW_FACTOR if chance.random() < SLOW_SHARE else 1.0)
+        if reward is None:
+            return Spot(code, None, "compile", seconds=seconds / 3)
+        return Spot(code, reward, sigma=self.world.sigma, seconds=seconds)
 
-    def _interaction(self, a: tuple[str, Value], b: tuple[str, Value], regime: str) -> float:
-        draw = self._draw("pair", a, b, regime)
-        return draw.gauss(0.0, PAIR_SD) if draw.random() < PAIR_SHARE else 0.0
+    def _truth(self, chosen: frozenset[Choice]) -> float | None:
+        world, total = self.world, 0.0
+        for pair in map(frozenset, combinations(chosen, 2)):
+            if pair in world.barred:
+                return None
+            total += world.pairs.get(pair, 0.0)
+        if any(frozenset((choice,)) in world.barred for choice in chosen):
+            return None
+        total += sum(bonus for triple, bonus in world.triples.items() if triple <= chosen)
+        return total + sum(world.gains[choice] for choice in chosen)
 
-    def _draw(self, *what: object) -> random.Random:
-        return random.Random(json.dumps([self.seed, *what]))
-
-
-def synthetic_landscape(
-    family: Family, definition: Definition, target: Target, workloads: Sequence[JudgedWorkload], *, most: int, seed: int
-) -> Landscape:
-    """At most `most` configurations of a family with made-up latencies over `workloads`; equal arguments give equal landscapes."""
-    catalogue, configs = closure(family.catalogue(definition, target), most, random.Random(seed))
-    cost = HiddenCost.of(catalogue, f"{family.name}/{seed}")
-    sources: dict[str, tuple[tuple[str, str], ...]] = {}
-    points: dict[str, Point] = {}
-    language = family.render(definition, target, catalogue.defaults).language
-    rows = []
-    for config in configs:
-        rendered = family.render(definition, target, config).sources
-        code = hashlib.sha256(json.dumps(rendered).encode()).hexdigest()
-        sources.setdefault(code, rendered)
-        rows.append(points.setdefault(code, _point(cost, config, code, workloads)).model_copy(update={"config": dict(config)}))
-    return Landscape(
-        name=f"synthetic-{family.name.replace('/', '-')}-{seed}", definition=definition.name, family=family.name,
-        device="cuda" if target.device == "cuda" else "cpu", device_name="synthetic", timer=TIMER, recorded="2026-11-21",
-        versions={}, language=language, defaults=dict(catalogue.defaults),
-        techniques=tuple(map(RecordedTechnique.of, catalogue.techniques)), workloads=tuple(map(_timed, workloads)),
-        sigma_noise=NOISE_LN, points=tuple(rows), sources=sources,
-    )  # fmt: skip
+    def _technique(self, choice: Choice) -> Technique:
+        entry, value = choice
+        world = self.world
+        return Technique(
+            id=entry, target="code", parameter=str(value), sets={entry: value}, needs={entry: (0,), **world.needs[choice]},
+            intent=f"set {entry} to {value}", rationale="drawn", gain_mean=world.claims[choice], gain_sd=0.2,
+            p_success=world.success[choice], difficulty=1,
+        )  # fmt: skip
 
 
-def _timed(judged: JudgedWorkload) -> TimedWorkload:
-    return TimedWorkload(
-        uuid=judged.workload.uuid, regime=judged.regime, weight=judged.weight, axes=dict(judged.workload.axes), baseline_us=BASELINE_US
-    )
+def _chosen(config: Config) -> frozenset[Choice]:
+    return frozenset((entry, value) for entry, value in config.items() if isinstance(value, int) and value)
 
 
-def _point(cost: HiddenCost, config: Config, code: str, workloads: Sequence[JudgedWorkload]) -> Point:
-    stage = cost.fails_at(config)
-    if stage is not None:
-        status = {"compile": "COMPILE_ERROR", "smoke": "RUNTIME_ERROR"}.get(stage, "INCORRECT_NUMERICAL")
-        return Point(config=dict(config), code=code, status=status, stage=stage, message="synthetic", device_seconds=4.0, wall_seconds=6.0)
-    noise = random.Random(f"{cost.seed}/{code}")
-    latencies = tuple(cost.latency_us(config, judged.regime) * math.exp(noise.gauss(0.0, NOISE_LN)) for judged in workloads)
-    return Point(
-        config=dict(config), code=code, status="PASSED", latencies_us=latencies, noise_ln=NOISE_LN, device_seconds=10.0, wall_seconds=12.0
-    )
+# ---------------------------------------------------------------------- families
 
 
-def _pairs(items: Sequence[tuple[str, Value]]) -> Iterator[tuple[tuple[str, Value], tuple[str, Value]]]:
-    return ((a, b) for index, a in enumerate(items) for b in items[index + 1 :])
+def _additive(world: World) -> None:
+    """Every step is worth the same wherever it is taken."""
+    world.spread(7)
 
 
-def _key(config: Config) -> Key:
-    return tuple(sorted(config.items()))
+def _interacting(world: World) -> None:
+    """A third of the pairs of steps help or hinder each other."""
+    world.spread(6)
+    for one, other in combinations(list(world.gains), 2):
+        if one[0] != other[0] and world.rng.random() < 1 / 3:
+            world.pairs[frozenset((one, other))] = world.rng.gauss(0.0, 0.15)
+
+
+def _deceptive(world: World) -> None:
+    """A first step that pays at once closes the way to another that pays more after two further ones."""
+    world.add("base", 0.4, claim=0.4, value=1)
+    world.add("base", 0.05, claim=0.1, value=2)
+    world.spread(3, "lured", scale=0.3, needs={"base": 1})
+    for place in range(3):
+        world.add(f"patient{place}", world.rng.uniform(0.25, 0.4), needs={"base": 2})
+    world.spread(4, "any")
+
+
+def _non_monotone(world: World) -> None:
+    """A step that loses, and is claimed to lose, is what three others need that pay more than it costs."""
+    world.add("rewrite", -world.rng.uniform(0.2, 0.5), claim=-0.3)
+    for place in range(3):
+        world.add(f"enabled{place}", world.rng.uniform(0.3, 0.5), claim=0.1, needs={"rewrite": 1})
+    world.spread(5, "any", scale=0.7)
+
+
+def _needle(world: World) -> None:
+    """Three steps that are worth nothing unless taken together, and then nearly everything."""
+    world.spread(4, scale=0.3)
+    for place in range(3):
+        world.add(f"part{place}", world.rng.uniform(-0.05, 0.02))
+    world.triples[frozenset((f"part{place}", 1) for place in range(3))] = 1.0
+
+
+def _noisy(world: World) -> None:
+    """Additive, measured on a machine that repeats to 6 %."""
+    _additive(world)
+    world.sigma = 0.06
+
+
+def _failing(world: World) -> None:
+    """One step in six never compiles, nor does one pair in eight; the planner suspects half of the former."""
+    world.spread(8)
+    choices = list(world.gains)
+    for choice in choices:
+        if world.rng.random() < 1 / 6:
+            world.barred.add(frozenset((choice,)))
+            world.success[choice] = world.rng.choice((0.4, 0.9))
+    for one, other in combinations(choices, 2):
+        if world.rng.random() < 1 / 8:
+            world.barred.add(frozenset((one, other)))
+
+
+def _merging(world: World) -> None:
+    """Two chains of three steps, each needing the one before it; the best has both to their ends."""
+    for chain in ("left", "right"):
+        for place in range(3):
+            needs = {f"{chain}{place - 1}": 1} if place else None
+            world.add(f"{chain}{place}", world.rng.uniform(0.1, 0.35), needs=needs)
+    world.spread(5, "any")
+
+
+FAMILIES: Mapping[str, Callable[[World], None]] = {
+    "additive": _additive,
+    "interacting": _interacting,
+    "deceptive": _deceptive,
+    "non-monotone": _non_monotone,
+    "needle": _needle,
+    "noisy": _noisy,
+    "failing": _failing,
+    "merging": _merging,
+}
+
+
+def draw(family: str, seed: int) -> SyntheticGround:
+    """The family's world of this seed. Raises ValueError with the known families for an unknown one."""
+    if family not in FAMILIES:
+        raise ValueError(f"unknown family {family!r}; choose one of {', '.join(FAMILIES)}")
+    world = World(random.Random(f"{family} {seed}"))
+    FAMILIES[family](world)
+    return SyntheticGround(family, seed, world)

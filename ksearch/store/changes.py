@@ -6,10 +6,19 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ksearch.store.events import ArmOpenedEvent, TicketIssued, TicketSettled
+from ksearch.store.events import (
+    ArmOpenedEvent,
+    IdeaBanned,
+    IdeaUnbanned,
+    NodePinned,
+    NodeUnpinned,
+    TicketIssued,
+    TicketSettled,
+)
 from ksearch.tree.types import (
     Action,
     ArmOpened,
+    Banned,
     Cancelled,
     Change,
     Failed,
@@ -17,6 +26,7 @@ from ksearch.tree.types import (
     Measured,
     NodeId,
     Outcome,
+    Pinned,
     Plan,
     Propose,
     Proposed,
@@ -24,11 +34,14 @@ from ksearch.tree.types import (
     Skipped,
     Ticket,
     TicketId,
+    Unbanned,
+    Unpinned,
     Write,
     WriteMode,
 )
 
-TreeEvent = ArmOpenedEvent | TicketIssued | TicketSettled
+Wish = NodePinned | NodeUnpinned | IdeaBanned | IdeaUnbanned
+TreeEvent = ArmOpenedEvent | TicketIssued | TicketSettled | Wish
 
 
 def to_event(change: Change, gpu_seconds: float = 0.0, evaluations: int = 1) -> TreeEvent:
@@ -40,6 +53,14 @@ def to_event(change: Change, gpu_seconds: float = 0.0, evaluations: int = 1) -> 
             return _issued_to_event(ticket, why, gpu_seconds, evaluations)
         case Settled(ticket_id, outcome):
             return _settled_to_event(ticket_id, outcome)
+        case Pinned(node):
+            return NodePinned(node=node)
+        case Unpinned(node):
+            return NodeUnpinned(node=node)
+        case Banned(idea):
+            return IdeaBanned(idea=idea)
+        case Unbanned(idea):
+            return IdeaUnbanned(idea=idea)
 
 
 def _issued_to_event(ticket: Ticket, why: str, gpu_seconds: float, evaluations: int) -> TicketIssued:
@@ -84,6 +105,20 @@ def to_change(event: TreeEvent, plan: Plan) -> Change:
             return Issued(Propose(TicketId(event.ticket), NodeId(event.node), plan, event.count), event.why)
         case TicketSettled():
             return Settled(TicketId(event.ticket), _outcome(event))
+        case _:
+            return _wish(event)
+
+
+def _wish(event: Wish) -> Change:
+    match event:
+        case NodePinned():
+            return Pinned(NodeId(event.node))
+        case NodeUnpinned():
+            return Unpinned(NodeId(event.node))
+        case IdeaBanned():
+            return Banned(event.idea)
+        case IdeaUnbanned():
+            return Unbanned(event.idea)
 
 
 def _outcome(event: TicketSettled) -> Outcome:

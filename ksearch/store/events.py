@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ksearch.settings import BudgetSettings
+from ksearch.store.requests import Request
 
 Digest: TypeAlias = str
 CandidateId: TypeAlias = int
@@ -19,6 +20,13 @@ CandidateId: TypeAlias = int
 
 class _Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Origin(_Event):
+    """Where a run branched off: its log begins with the events of `run` up to number `seq` (the header aside)."""
+
+    run: str
+    seq: int
 
 
 class RunCreated(_Event):
@@ -45,6 +53,8 @@ class RunCreated(_Event):
     """Model of the device, as its driver or the kernel names it; a resume on another model is refused."""
     family: str | None
     """The playbook's template family; None when the definition has no templates."""
+    branched: Origin | None = None
+    """None: it began with nothing."""
 
 
 class Opened(_Event):
@@ -100,7 +110,7 @@ class SurrogateOpened(_Event):
 
 
 class ForecastMade(_Event):
-    """A forecaster answered on a candidate, before its verdict. The quantiles are None when it had nothing to say.
+    """A forecaster answered on a candidate, from what was known before its verdict. The quantiles are None when it had nothing to say.
 
     `m` is the number of candidates for each measurement at that moment, `audit` whether this one is measured whatever the
     forecast says, `known` how many outcomes the forecaster had learnt from.
@@ -226,8 +236,48 @@ class IncumbentChanged(_Event):
     baseline_us: float
 
 
+class NodePinned(_Event):
+    """The search goes to this plan first from now on."""
+
+    type: Literal["node_pinned"] = "node_pinned"
+    node: int
+
+
+class NodeUnpinned(_Event):
+    type: Literal["node_unpinned"] = "node_unpinned"
+    node: int
+
+
+class IdeaBanned(_Event):
+    """A technique, or one action by its key, is neither proposed nor tried from now on."""
+
+    type: Literal["idea_banned"] = "idea_banned"
+    idea: str
+
+
+class IdeaUnbanned(_Event):
+    type: Literal["idea_unbanned"] = "idea_unbanned"
+    idea: str
+
+
+class RequestAnswered(_Event):
+    """A request from another process was taken in; what it changed follows as events of the same transaction.
+
+    `request` is what was asked, `origin` who passed it on, `asked_at` when (seconds since the epoch).
+    """
+
+    type: Literal["request_answered"] = "request_answered"
+    number: int
+    origin: str
+    asked_at: float
+    request: Request
+    outcome: Literal["done", "refused"]
+    reason: str | None
+    """Why it was refused."""
+
+
 class BudgetChanged(_Event):
-    """The user changed the limits on resume."""
+    """The user changed the limits, on resume or while the search went on."""
 
     type: Literal["budget_changed"] = "budget_changed"
     budget: BudgetSettings
@@ -258,6 +308,11 @@ Event: TypeAlias = (
     | TicketIssued
     | TicketSettled
     | IncumbentChanged
+    | NodePinned
+    | NodeUnpinned
+    | IdeaBanned
+    | IdeaUnbanned
+    | RequestAnswered
     | BudgetChanged
     | RunEnded
 )

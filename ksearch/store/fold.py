@@ -24,9 +24,14 @@ from ksearch.store.events import (
     EvaluationStarted,
     Event,
     ForecastMade,
+    IdeaBanned,
+    IdeaUnbanned,
     IncumbentChanged,
+    NodePinned,
+    NodeUnpinned,
     NothingWritten,
     Opened,
+    RequestAnswered,
     RootSettled,
     RunCreated,
     RunEnded,
@@ -132,6 +137,7 @@ class RunState:
     root: RootSettled | None = None
     ended: RunEnded | None = None
     openings: int = 0
+    opened_at: float | None = None
     settled_tickets: int = 0
     wall_seconds: float = 0.0
     last_time: float | None = None
@@ -193,8 +199,10 @@ class RunState:
         """Fold one event. `tree_done`: the live search has put this change into the tree already (by ask or tell)."""
         self._book_wall(event, time)
         match event:
-            case ArmOpenedEvent() | TicketIssued() | TicketSettled():
+            case ArmOpenedEvent() | TicketIssued() | TicketSettled() | NodePinned() | NodeUnpinned() | IdeaBanned() | IdeaUnbanned():
                 self._tree_event(event, tree_done)
+            case RequestAnswered():
+                pass  # what it changed are events of their own
             case CandidateWritten():
                 self._written(event)
             case NothingWritten():
@@ -223,7 +231,7 @@ class RunState:
             case RunEnded():
                 self.ended = event
             case Opened():
-                self.openings, self.ended = self.openings + 1, None
+                self.openings, self.ended, self.opened_at = self.openings + 1, None, time
             case RunCreated():
                 raise BrokenLog("a second run_created event")
 
@@ -275,8 +283,11 @@ class RunState:
             raise BrokenLog(f"{event.type} in a run without a surrogate")
         self.surrogate.apply(event)
         candidate = self.candidates[event.candidate]
-        if isinstance(event, ForecastMade) and self.books is not None:
-            self.books.forecast(event)
+        if isinstance(event, ForecastMade):
+            if self.books is not None:
+                self.books.forecast(event)
+            if (verdict := candidate.verdicts.get("evaluate")) is not None:
+                self.surrogate.compare(verdict)
         elif isinstance(event, CandidateRetired):
             self._hand_over(candidate)
         elif isinstance(event, CandidateRecalled):

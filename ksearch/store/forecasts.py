@@ -39,6 +39,8 @@ class SurrogateState:
     recalled: set[CandidateId] = field(default_factory=set)
     judged: list[CandidateId] = field(default_factory=list)
     """In the order of their verdicts, which is the order in which a forecaster learns."""
+    begun: set[CandidateId] = field(default_factory=set)
+    """Handed to the judge at least once."""
     considered: int = 0
     dropped: int = 0
     filtering: bool = False
@@ -84,7 +86,8 @@ class SurrogateState:
         match event:
             case ForecastMade():
                 self.made[event.candidate] = event
-                self.waiting[event.candidate] = 0
+                if event.candidate not in self.begun:
+                    self.waiting[event.candidate] = 0
                 self.filtering = event.m > 1.0
                 self.considered += self.filtering
             case CandidateRetired():
@@ -97,12 +100,17 @@ class SurrogateState:
 
     def started(self, candidate: CandidateId) -> None:
         """A measurement began: while there is a choice, everyone else in line was passed over."""
+        self.begun.add(candidate)
         if self.waiting.pop(candidate, None) is not None and self.filtering:
             for other in self.waiting:
                 self.waiting[other] += 1
 
     def answered(self, event: EvaluationSettled) -> None:
         self.judged.append(event.candidate)
+        self.compare(event)
+
+    def compare(self, event: EvaluationSettled) -> None:
+        """Put forecast and verdict together, once both are there: while nothing waits for a forecast, either may come first."""
         made = self.made.get(event.candidate)
         forecast = None if made is None else usable(made)
         if made is not None and forecast is not None and made.parent_reward is not None:

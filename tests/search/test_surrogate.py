@@ -20,7 +20,6 @@ from ksearch.judge.verdict import Job, Status, Verdict
 from ksearch.settings import BudgetSettings
 from ksearch.steps import Parts
 from ksearch.store.events import (
-    CandidateRecalled,
     CandidateRetired,
     EvaluationSettled,
     EvaluationStarted,
@@ -29,6 +28,7 @@ from ksearch.store.events import (
     PastForecast,
     SurrogateOpened,
     TicketIssued,
+    TicketSettled,
     parse_event,
 )
 from ksearch.store.fold import RunState
@@ -142,8 +142,17 @@ def test_a_forecaster_that_lies_from_the_start_costs_nothing(bench: Bench) -> No
     assert [event for event in events_of(liar) if not isinstance(event, SurrogateOpened | ForecastMade)] == events_of(plain)
 
 
-def test_a_forecast_is_made_before_its_verdict(searching: Forecasting) -> None:
+def test_a_forecast_knows_no_verdict_but_earlier_ones(searching: Forecasting) -> None:
     searching.past = ()
+    searching.search()
+    surrogate = state_of(searching).surrogate
+    assert surrogate is not None
+    assert surrogate.judged
+    for place, number in enumerate(surrogate.judged):
+        assert surrogate.made[number].known <= place
+
+
+def test_a_trusted_forecast_comes_before_the_measurement_it_decides(searching: Forecasting) -> None:
     searching.search()
     forecast: set[int] = set()
     for event in events_of(searching):
@@ -162,13 +171,15 @@ def test_a_trusted_forecaster_sees_more_candidates_for_each_measurement(searchin
     searching.search()
     state = state_of(searching)
     assert state.evaluations <= 20
-    assert len(state.candidates) > 1.25 * state.evaluations
+    assert state.surrogate is not None
+    assert len(state.surrogate.made) > state.evaluations - 1
     assert state.tree is not None
     assert state.tree.nodes
-    skipped = sum(isinstance(event, CandidateRetired) and event.how != "unaffordable" for event in events_of(searching))
-    recalled = sum(isinstance(event, CandidateRecalled) for event in events_of(searching))
+    told = sum(isinstance(event, TicketSettled) and event.outcome == "skipped" for event in events_of(searching))
+    retired = sum(isinstance(event, CandidateRetired) for event in events_of(searching))
     root = next(iter(state.tree.nodes()))
-    assert root.subtree.skipped == skipped - recalled
+    assert 0 < told <= retired
+    assert root.subtree.skipped == told
 
 
 def test_what_is_unmeasured_stays_within_the_budget_and_never_counts(searching: Forecasting) -> None:
