@@ -156,11 +156,11 @@ def _numbers(keys: object) -> dict[str, int]:
 
 def _same(a: Array, b: Array) -> Array:
     """1 where both are the same known thing."""
-    return ((a[:, None] == b[None, :]) & (a[:, None] >= 0)).astype(float)
+    return np.asarray((a[:, None] == b[None, :]) & (a[:, None] >= 0), dtype=float)
 
 
 def _one_hot(numbers: Array, count: int) -> Array:
-    return (numbers[:, None] == np.arange(count)[None, :]).astype(float)
+    return np.asarray(numbers[:, None] == np.arange(count)[None, :], dtype=float)
 
 
 def _indicators(members: Sequence[Sequence[str]], place: Mapping[str, int]) -> Array:
@@ -174,7 +174,7 @@ def _indicators(members: Sequence[Sequence[str]], place: Mapping[str, int]) -> A
 
 def _squared_distances(a: Array, b: Array) -> Array:
     squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2.0 * a @ b.T
-    return np.maximum(squares, 0.0)
+    return np.asarray(np.maximum(squares, 0.0))
 
 
 def _radial(a: Array, b: Array, length: float) -> Array:

@@ -61,8 +61,9 @@ def most_probable(parts: Sequence[Array], y: Array) -> Array:
 
 
 def _total(parts: Sequence[Array] | Array, weights: Array) -> Array:
-    total: Array = np.tensordot(np.exp(weights[:-1]), np.stack(parts), 1)
-    return total + (np.exp(weights[-1]) + JITTER) * np.eye(len(total))
+    stack: Array = parts if isinstance(parts, np.ndarray) else np.stack(parts)
+    total: Array = np.tensordot(np.exp(weights[:-1]), stack, 1)
+    return np.asarray(total + (np.exp(weights[-1]) + JITTER) * np.eye(len(total)))
 
 
 def _loss(weights: Array, parts: Array, y: Array) -> tuple[float, Array]:

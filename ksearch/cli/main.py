@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ksearch.cli import config, definitions, doctor, evaluate, report, run, runs, steer
+from ksearch.cli import config, definitions, doctor, evaluate, report, run, runs, steer, surrogate
 from ksearch.errors import KsearchError
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ for _group in (
     steer,
     report,
     evaluate,
+    surrogate,
     config,
     doctor,
 ):
