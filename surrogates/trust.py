@@ -24,8 +24,11 @@ LEAST_MEASURED = 20
 COVERAGE = (0.65, 0.95)
 """Where the share of outcomes inside the 80 % intervals must lie. With 20 outcomes its standard error is 0.09."""
 
+WINDOW = 40
+"""Latest passing outcomes over which coverage and order are counted: what it said before it had learnt fades."""
+
 LEAST_RANK = 0.2
-"""Rank correlation of said and measured gains, over all outcomes."""
+"""Rank correlation of said and measured gains."""
 
 MOST_SCALE = 3.0
 """Errors beyond three times what the forecaster itself expects are not a matter of calibration."""
@@ -86,9 +89,9 @@ def standing(judged: Sequence[Judged], scale: float) -> Standing:
     passing = [one for one in judged if one.reward is not None]
     if len(passing) < LEAST_MEASURED:
         return Standing(False, f"{len(passing)} of {LEAST_MEASURED} outcomes known", len(passing))
-    # The first outcomes were forecast before there was anything to calibrate with.
-    later = passing[LEAST_MEASURED // 2 :]
-    coverage, rank = covered(later), gain_rank(passing)
+    # The first outcomes were forecast before there was anything to learn from or calibrate with, and fade from the window.
+    later = passing[LEAST_MEASURED // 2 :][-WINDOW:]
+    coverage, rank = covered(later), gain_rank(passing[-WINDOW:])
     recent = judged[-RECENT:]
     skill = crps_skill(passing, since=len(passing) - sum(one.reward is not None for one in recent))
     reason = _objection(coverage, rank, skill, scale) or _recent_objection(recent)

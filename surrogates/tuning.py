@@ -28,7 +28,7 @@ BUDGETS = (0.0, 0.25, 0.5, 0.65, 0.75, 0.8, 0.83)
 HOPES = (0.0, NO_HOPE, 0.1)
 AUDITS = (0.05, 0.1, 0.2)
 
-REPLAYS = 24
+REPLAYS = 64
 """Drawn streams for each setting; the standard error of a setting's regret is printed."""
 
 SAME_REGRET = 0.005

@@ -15,6 +15,7 @@ from typing import Any
 from ksearch.report.summary import us
 from ksearch.store.events import EvaluationSettled
 from ksearch.store.fold import CandidateState, RunState
+from ksearch.store.forecasts import shown
 from ksearch.store.journal import no_collections, read_state
 from ksearch.store.log import EventLog
 from ksearch.store.runs import default_runs_dir, find_run
@@ -56,6 +57,7 @@ def _record(state: RunState, view: NodeView) -> Mapping[str, Any]:
         "baseline_us": None if judged is None else judged.baseline_us,
         "message": None if judged is None else judged.message,
         "incumbent": _is_incumbent(state, candidate),
+        "forecast": None if candidate is None else shown(state.surrogate, candidate.id),
     }  # fmt: skip
 
 
@@ -121,5 +123,15 @@ def _line(state: RunState, view: NodeView) -> str:
     mark = {NodeStatus.CLOSED: "x", NodeStatus.UNPROVEN: "?"}.get(view.status, star)
     name = "root" if view.action is None else view.action.key
     stage = f"  [{view.failed_stage}]" if view.status is NodeStatus.CLOSED else ""
+    forecast = "" if candidate is None else _forecast(state, candidate)
     visits = f"{counts.visits:6d} {counts.failed:4d} {counts.in_flight:4d} {counts.skipped:4d}"
-    return f"{visits} {view.value:+6.3f} {best:>7} {share:>5} {latency:>10}  {'  ' * view.depth}{mark} #{view.id} {name}{stage}"
+    return f"{visits} {view.value:+6.3f} {best:>7} {share:>5} {latency:>10}  {'  ' * view.depth}{mark} #{view.id} {name}{stage}{forecast}"
+
+
+def _forecast(state: RunState, candidate: CandidateState) -> str:
+    """What was expected of the node's candidate, as a reward beside the measured one; empty without a forecast."""
+    said = shown(state.surrogate, candidate.id)
+    if said is None:
+        return ""
+    retired = f", {said['retired']}" if said["retired"] else ""
+    return f"  (forecast {said['reward']:+.3f} ± {said['sigma']:.3f}, {said['p_passes']:.0%} to pass{retired})"

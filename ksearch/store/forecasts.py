@@ -27,7 +27,9 @@ BudgetSetting = float | Literal["auto"]
 
 @dataclass(slots=True)
 class SurrogateState:
-    """`waiting` counts for each candidate in line how often another was preferred. `chosen` and `retired` count since the
+    """What a run's surrogate said and decided.
+
+    `waiting` counts for each candidate in line how often another was preferred. `chosen` and `retired` count since the
     forecaster was first trusted: they hold the share of unmeasured candidates within the budget."""
 
     opened: SurrogateOpened
