@@ -14,7 +14,7 @@ from typing import Literal
 
 from ksearch.pending import JudgeStep
 from ksearch.store.fold import CandidateState, RunState
-from ksearch.surrogates.acquisition import Waiting, chance_of_better, choose, expired, hopeless, log_expected_improvement
+from ksearch.surrogates.acquisition import Waiting, chance_of_better, choose, expired, hopeless, log_expected_improvement, overdue
 from ksearch.tree.constants import DEFAULTS
 
 
@@ -62,7 +62,7 @@ class Line:
         if self.surrogate.m <= 1.0:
             return next((candidate for candidate in self.ready if self._paid(candidate, affordable)), None)
         line = [one for one in self._waiting() if self._paid(self.state.candidates[one.candidate], affordable)]
-        forced = [one for one in line if one.must_be_measured]
+        forced = [one for one in line if one.must_be_measured or overdue(one, self.surrogate.m, self.workers)]
         if filling and not forced and len(self.ready) < room_in_line(self.surrogate.m, self.workers) - (self.workers - self.free):
             return None
         chosen = choose(forced or line, self._best)
@@ -105,10 +105,10 @@ class Line:
             candidate=candidate.id,
             estimate=self.surrogate.said(candidate.id),
             parent_reward=0.0 if made is None or made.parent_reward is None else made.parent_reward,
-            audit=made is not None and made.audit,
+            audit=(made is not None and made.audit) or candidate.id in self.surrogate.recalled,
             passed_over=self.surrogate.waiting.get(candidate.id, 0),
             seconds=expected_seconds(self.state, candidate),
-            last_chance=self._last_chance(candidate) or candidate.id in self.surrogate.recalled,
+            last_chance=self._last_chance(candidate),
         )
 
     def _last_chance(self, candidate: CandidateState) -> bool:

@@ -31,6 +31,10 @@ NO_HOPE = 0.02
 AUDIT_SHARE = 0.1
 """Of the measurements, about. Audits are drawn whatever the forecast says: the only unbiased sample of what is skipped."""
 
+LOST = 0.5
+"""Nats. A plan whose last candidate is hopeless *and* forecast this far below its parent closes unmeasured; a smaller loss may
+be the price of steps that only become possible after it, and is measured."""
+
 MOST_CANDIDATES = 6.0
 """Largest m: beyond six candidates for a measurement the best of them is mostly the luckiest forecast."""
 
@@ -114,7 +118,7 @@ class Waiting:
 
     @property
     def must_be_measured(self) -> bool:
-        return self.audit or self.estimate is None or self.last_chance
+        return self.audit or self.estimate is None
 
 
 def choose(waiting: Iterable[Waiting], best: float) -> Waiting | None:
@@ -130,11 +134,18 @@ def _order(one: Waiting, best: float) -> tuple[bool, float, float, int]:
 
 
 def hopeless(one: Waiting) -> bool:
-    """Whether a sharp forecast says that it won't even beat its parent."""
+    """Whether a sharp forecast says that it won't even beat its parent; on a plan's last attempt, not by far."""
     if one.estimate is None or one.must_be_measured:
+        return False
+    if one.last_chance and one.estimate.mu > one.parent_reward - LOST:
         return False
     return one.estimate.sigma <= SURE_SIGMA and chance_of_better(one.estimate, one.parent_reward) < NO_HOPE
 
 
 def expired(one: Waiting, m: float, workers: int) -> bool:
-    return not one.must_be_measured and one.passed_over >= patience(m, workers)
+    return not one.must_be_measured and not one.last_chance and one.passed_over >= patience(m, workers)
+
+
+def overdue(one: Waiting, m: float, workers: int) -> bool:
+    """A plan's last candidate doesn't expire: when it would, it is measured."""
+    return one.last_chance and one.passed_over >= patience(m, workers)

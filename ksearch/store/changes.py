@@ -22,6 +22,7 @@ from ksearch.tree.types import (
     Cancelled,
     Change,
     Failed,
+    Foreseen,
     Issued,
     Measured,
     NodeId,
@@ -61,6 +62,8 @@ def to_event(change: Change, gpu_seconds: float = 0.0, evaluations: int = 1) -> 
             return IdeaBanned(idea=idea)
         case Unbanned(idea):
             return IdeaUnbanned(idea=idea)
+        case Foreseen():
+            raise TypeError("a forecast is logged as forecast_made, which the tree's change follows from")
 
 
 def _issued_to_event(ticket: Ticket, why: str, gpu_seconds: float, evaluations: int) -> TicketIssued:

@@ -42,7 +42,7 @@ from ksearch.store.events import (
 from ksearch.store.forecasts import SurrogateState
 from ksearch.translate import evidence
 from ksearch.tree import Tree, policy_named
-from ksearch.tree.types import Cancelled, Failed, Issued, Measured, NodeId, Settled, Ticket, Write
+from ksearch.tree.types import Cancelled, Failed, Foreseen, Issued, Measured, NodeId, Settled, Ticket, Write
 from ksearch.worldmodel.beliefs import Beliefs, revised
 from ksearch.worldmodel.types import Belief, Evidence
 
@@ -284,6 +284,7 @@ class RunState:
         self.surrogate.apply(event)
         candidate = self.candidates[event.candidate]
         if isinstance(event, ForecastMade):
+            self._foresee(event)
             if self.books is not None:
                 self.books.forecast(event)
             if (verdict := candidate.verdicts.get("evaluate")) is not None:
@@ -294,6 +295,15 @@ class RunState:
             candidate.ticket = event.ticket
             self.by_ticket[event.ticket] = candidate.id
             self.by_digest.setdefault(candidate.written.digest, candidate.id)
+
+    def _foresee(self, event: ForecastMade) -> None:
+        """A trusted forecast moves the plan's value in the tree: pi mu' + (1 - pi) of the parent's reward."""
+        assert self.surrogate is not None
+        assert self.tree is not None
+        said, node = self.surrogate.said(event.candidate), NodeId(self.candidates[event.candidate].written.node)
+        own = self.tree.own_best(self.tree.parent(node))
+        if event.m > 1.0 and said is not None and own is not None and event.parent_reward is not None:
+            self.tree.apply(Foreseen(node, own + said.pi * (said.mu - event.parent_reward), said.sigma))
 
     def _hand_over(self, retired: CandidateState) -> None:
         """The next candidate with the same code stands for it from now on: the retired one will have no verdict."""

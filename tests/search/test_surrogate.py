@@ -33,6 +33,7 @@ from ksearch.store.events import (
 )
 from ksearch.store.fold import RunState
 from ksearch.store.journal import read_state
+from ksearch.surrogates.acquisition import LOST
 from ksearch.surrogates.neighbours import Neighbours
 from ksearch.surrogates.types import Forecast, Forecaster, Sample
 from tests.search.conftest import Bench
@@ -223,13 +224,16 @@ def test_the_ledger_keeps_no_promise_and_no_ticket_stays_open(searching: Forecas
     assert state.ledger.spent.evaluations == state.evaluations
 
 
-def test_no_plan_closes_without_a_verdict(searching: Forecasting) -> None:
+def test_no_plan_closes_without_a_verdict_or_a_forecast_of_great_loss(searching: Forecasting) -> None:
     searching.settings = searching.settings.model_copy(update={"budget": BudgetSettings(max_evaluations=200)})
     assert searching.search().status == "done"
     state = state_of(searching)
     assert state.tree is not None
+    assert state.surrogate is not None
     for view in state.tree.nodes():
-        assert view.own.visits > 0, f"plan {view.id} closed unmeasured after {view.attempts} attempts"
+        said = [state.surrogate.made[candidate.id] for candidate in state.candidates_of(view.id) if candidate.id in state.surrogate.made]
+        lost = any(made.d50 is not None and made.d50 > LOST / 2 for made in said)
+        assert view.own.visits > 0 or lost, f"plan {view.id} closed unmeasured after {view.attempts} attempts"
 
 
 def test_a_forecaster_that_turns_liar_is_off_within_twenty_verdicts(searching: Forecasting) -> None:

@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ksearch.surrogates.acquisition import (
+    LOST,
     Waiting,
     audit_probability,
     candidates_for_each,
@@ -19,6 +20,7 @@ from ksearch.surrogates.acquisition import (
     expired,
     hopeless,
     log_expected_improvement,
+    overdue,
     patience,
 )
 from ksearch.surrogates.quantities import LEAST_SIGMA, Estimate, estimate
@@ -103,7 +105,7 @@ def test_patience_lets_the_line_turn_over_as_the_budget_says(workers: int, m: fl
 
 @given(one=st.builds(Estimate, chances, rewards, sigmas), audit=st.booleans(), last=st.booleans(), over=st.integers(0, 100))
 def test_audits_last_chances_and_the_unforecast_are_never_dropped(one: Estimate, audit: bool, last: bool, over: int) -> None:
-    candidate = waiting(0, one, audit=audit, last_chance=last, passed_over=over, parent_reward=100.0)
+    candidate = waiting(0, one, audit=audit, last_chance=last, passed_over=over, parent_reward=one.mu + LOST / 2)
     if audit or last:
         assert not hopeless(candidate)
         assert not expired(candidate, 4.0, 2)
@@ -116,6 +118,12 @@ def test_only_a_sharp_forecast_drops_a_candidate_unseen() -> None:
     assert hopeless(waiting(0, Estimate(0.9, -1.0, 0.3), parent_reward=0.0))
     assert not hopeless(waiting(0, Estimate(0.9, -1.0, 0.4), parent_reward=0.0))
     assert not hopeless(waiting(0, Estimate(0.9, -0.3, 0.3), parent_reward=0.0))
+
+
+def test_a_plans_last_candidate_is_dropped_only_when_it_loses_much() -> None:
+    assert hopeless(waiting(0, Estimate(0.9, -0.8, 0.2), last_chance=True))
+    assert not hopeless(waiting(0, Estimate(0.9, -0.45, 0.2), last_chance=True))
+    assert overdue(waiting(0, Estimate(0.9, -0.45, 0.2), last_chance=True, passed_over=2), 4.0, 2)
 
 
 def test_an_audit_goes_first_and_cheap_measurements_before_dear_ones() -> None:
