@@ -11,6 +11,7 @@ from ksearch.records.model import (
     BudgetRecord,
     CandidateRecord,
     EvaluationRecord,
+    ForecastRecord,
     NodeRecord,
     RefusedRecord,
     RunRecord,
@@ -20,6 +21,7 @@ from ksearch.records.model import (
 )
 from ksearch.store.events import EvaluationSettled
 from ksearch.store.fold import CandidateState, RunState
+from ksearch.store.forecasts import shown
 from ksearch.store.log import RunMeta
 from ksearch.tree import NodeView
 from ksearch.tree.types import Action, Failed, Measured
@@ -131,8 +133,13 @@ def _candidate(state: RunState, history: History, candidate: CandidateState) -> 
         message=None if failed is None else failed.message,
         latency_us=None if timed is None else timed.latency_us, baseline_us=None if timed is None else timed.baseline_us,
         standing=None if timed is None else "promoted" if timed.promoted else "subset",
-        incumbent=state.incumbent is not None and state.incumbent.candidate == twin.id,
+        incumbent=state.incumbent is not None and state.incumbent.candidate == twin.id, forecast=forecast_record(state, candidate.id),
     )  # fmt: skip
+
+
+def forecast_record(state: RunState, candidate: int) -> ForecastRecord | None:
+    said = shown(state.surrogate, candidate)
+    return None if said is None else ForecastRecord.model_validate(dict(said))
 
 
 def _evaluation(history: History, candidate: int, answer: EvaluationSettled) -> EvaluationRecord:

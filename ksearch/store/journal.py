@@ -87,11 +87,12 @@ class Journal:
         changes: Sequence[Change],
         *before: Event,
         gpu_seconds: float = 0.0,
+        evaluations: int = 1,
         durable: bool = False,
         answers: Sequence[InboxAnswer] = (),
     ) -> None:
         """Log changes that the live tree has applied already, together with events that belong to the same step."""
-        tree_events: tuple[TreeEvent, ...] = tuple(to_event(change, gpu_seconds) for change in changes)
+        tree_events: tuple[TreeEvent, ...] = tuple(to_event(change, gpu_seconds, evaluations) for change in changes)
         self.record(*before, *tree_events, durable=durable, tree_done=True, answers=answers)
 
     def put_blob(self, text: str) -> str:
