@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from ksearch.tree.node import Node, Refusal, expected_gain, key_digest, plan_digest
-from ksearch.tree.scoring import Yardstick, arm_terms, node_mean, node_prior_value, node_value, sibling_priors, visits_below
+from ksearch.tree.scoring import Terms, Yardstick, arm_terms, node_mean, node_prior_value, node_value, sibling_priors, visits_below
 from ksearch.tree.state import State
 from ksearch.tree.statistics import from_units, normalised
 from ksearch.tree.types import Action, NodeId, Plan, PlanKey, Ticket, plan_key
@@ -171,6 +171,7 @@ class Reader:
         self._state = state
         self._yardstick = Yardstick.of(state)
         self._priors: dict[NodeId, dict[NodeId, float]] = {}
+        self._rows: dict[NodeId, dict[NodeId, Terms]] = {}
 
     @cached_property
     def _exhausted(self) -> set[NodeId]:
@@ -221,10 +222,9 @@ class Reader:
         return tuple(self._outcome(arm) for arm in parent.children)
 
     def explain(self, node: Node) -> Explanation:
-        arms = [node] if node.parent is None else node.parent.children
         beside = node.visits + node.in_flight if node.parent is None else visits_below(node.parent)
-        rows = arm_terms(self._state, arms, beside, self._yardstick)
-        mine = rows[arms.index(node)]
+        rows = self._terms(node, beside)
+        mine = rows[node.id]
         honesty, root_reward = self._yardstick.honesty, self._state.root_reward
         return Explanation(
             node=node.id,
@@ -237,12 +237,22 @@ class Reader:
             q=mine.q,
             q_tilde=mine.q_tilde,
             prior=mine.prior,
-            arms=len(arms),
+            arms=len(rows),
             visits_beside=beside,
             exploration=mine.exploration,
             total=mine.total,
-            rank=1 + sum(row.total > mine.total for row in rows),
+            rank=1 + sum(row.total > mine.total for row in rows.values()),
         )
+
+    def _terms(self, node: Node, beside: int) -> dict[NodeId, Terms]:
+        """Of the node and all its siblings."""
+        if node.parent is None:
+            return {node.id: arm_terms(self._state, [node], beside, self._yardstick)[0]}
+        arms = node.parent.children
+        if node.parent.id not in self._rows:
+            rows = arm_terms(self._state, arms, beside, self._yardstick)
+            self._rows[node.parent.id] = {arm.id: row for arm, row in zip(arms, rows, strict=True)}
+        return self._rows[node.parent.id]
 
     def _outcome(self, arm: Node) -> ArmOutcome:
         assert arm.action is not None, "arms are never the root"

@@ -17,7 +17,6 @@ import pytest
 from ksearch.asking import requests_of
 from ksearch.records.reading import StoredRun
 from ksearch.report.page.data import page_data
-from ksearch.report.page.packing import encode_page
 from ksearch.store.runs import find_run
 from ksearch.ui.connections import PLACES, READ_SECONDS
 from tests.ui.conftest import COMMAND, Site, run_command, site_over
@@ -42,8 +41,8 @@ def test_the_front_of_one_run_leads_to_it_and_to_no_other(site_of_one: Site) -> 
 def test_data_are_those_of_the_report_and_only_sent_when_new(site: Site, runs: Path) -> None:
     with StoredRun.open("first", runs) as run:
         newest = page_data(run)
-        early = encode_page(page_data(run, 20)).encode()
-    assert site.ask("/runs/first/data.json")[2] == encode_page(newest).encode()
+        early = page_data(run, 20).model_dump_json().encode()
+    assert site.ask("/runs/first/data.json")[2] == newest.model_dump_json().encode()
     assert site.ask(f"/runs/first/data.json?have={newest.run.seq - 1}")[0] == 200
     assert site.ask(f"/runs/first/data.json?have={newest.run.seq}")[::2] == (204, b"")
     for _ in range(2):
