@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.report.made_up import make_run
+from ksearch.report.page.write import write_report
 from tests.report.conftest import Opened, Opener
 from tests.report.hostile import MARK
 
@@ -14,9 +16,8 @@ pytestmark = pytest.mark.browser
 
 def rows(opened: Opened) -> list[int]:
     """The nodes whose rows stand in the tree, top to bottom."""
-    found: list[int] = opened.page.evaluate(
-        "[...document.querySelectorAll('.grid-space .row')].sort((a, b) => a.ariaRowIndex - b.ariaRowIndex).map((row) => row.node)"
-    )
+    shown = "[...document.querySelectorAll('.grid-space .row:not([hidden])')]"
+    found: list[int] = opened.page.evaluate(f"{shown}.sort((a, b) => a.ariaRowIndex - b.ariaRowIndex).map((row) => row.node)")
     return found
 
 
@@ -136,7 +137,7 @@ def test_the_theme_can_be_chosen(recorded: Path, open_page: Opener) -> None:
     opened = open_page(recorded)
     colour = "getComputedStyle(document.body).backgroundColor"
     before = opened.page.evaluate(colour)
-    opened.page.click("#contents >> text=Dark")
+    opened.page.click("#contents >> text=☾")
     assert opened.page.evaluate(colour) != before
 
 
@@ -145,7 +146,7 @@ def test_every_control_has_a_name_and_every_row_its_place(recorded: Path, open_p
     named = "(e) => e.textContent.trim() || e.getAttribute('aria-label') || e.closest('label')"
     assert opened.page.evaluate(f"[...document.querySelectorAll('button, input, select, a')].every({named})")
     placed = "(r) => r.ariaLevel && r.ariaPosInSet && r.ariaSetSize && r.ariaRowIndex"
-    assert opened.page.evaluate(f"[...document.querySelectorAll('.grid-space .row')].every({placed})")
+    assert opened.page.evaluate(f"[...document.querySelectorAll('.grid-space .row:not([hidden])')].every({placed})")
     ids = opened.page.evaluate("[...document.querySelectorAll('[id]')].map((e) => e.id)")
     assert len(ids) == len(set(ids))
 
@@ -190,3 +191,19 @@ def test_the_policy_forbids_what_the_page_never_does(recorded: Path, open_page: 
     guarded = f"(async () => {{ try {{ await ({ATTEMPTS[attempt]})(); return 'done'; }} catch {{ return 'refused'; }} }})()"
     assert opened.page.evaluate(guarded) == "refused"
     assert opened.asked == [recorded.as_uri()]
+
+
+def test_a_large_tree_is_small_on_disk_and_draws_only_what_is_seen(open_page: Opener, tmp_path: Path) -> None:
+    nodes = 600
+    report = write_report("made-up", make_run(tmp_path, nodes), tmp_path / "large.html")
+    library = 320_000
+    assert (report.stat().st_size - library) / nodes < (15_000_000 - library) / 10_000, "10,000 nodes would exceed 15 MB"
+    opened = open_page(report)
+    opened.page.click('text="Unfold all"')
+    assert opened.page.inner_text("#tree-count").startswith(f"{nodes} rows")
+    assert len(rows(opened)) < 70
+    opened.page.focus(".grid-space .row[tabindex='0']")
+    opened.page.keyboard.press("End")
+    assert opened.page.evaluate("document.activeElement.ariaRowIndex") == str(nodes + 1)
+    opened.page.keyboard.press("Enter")
+    assert opened.said == []

@@ -35,7 +35,12 @@ class Actions:
 
 def page_data(run: StoredRun, upto: int | None = None) -> PageData:
     """The run as it stands, or as it stood after event `upto`."""
-    record, actions = run.record(upto), Actions()
+    return page_of(run, run.record(upto))
+
+
+def page_of(run: StoredRun, record: RunRecord) -> PageData:
+    """The same from a record that is at hand."""
+    actions = Actions()
     nodes = tuple(_node(node, actions) for node in record.nodes)
     return PageData(
         run=_head(run, record), settings=record.settings, environment=record.environment, budget=record.budget,

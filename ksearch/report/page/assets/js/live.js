@@ -32,11 +32,11 @@ async function asked(parameters) {
     const answer = await request("data.json", parameters);
     if (answer.status !== 204 && !answer.ok) throw new Error(`the server answered ${answer.status}`);
     if (answer.status === 200) take(decode(await answer.json()), parameters);
+    if (live.failed > 0) say("");
     live.failed = 0;
-    say("");
   } catch (error) {
     live.failed += 1;
-    say(`Not connected: ${error.message}. Shown is event ${state.model.data.run.seq}; asking again.`);
+    say(`Not connected: ${error.message}. Shown is event ${state.model.data.run.seq}; asking again.`, true);
   }
 }
 
@@ -52,6 +52,8 @@ async function showMoment(seq) {
   await asked(seq === null ? { have: 0 } : { seq });
 }
 
-function say(text) {
+// For a screen reader; for everyone when it matters.
+function say(text, shown = false) {
   section("status").textContent = visible(text);
+  section("status").toggleAttribute("data-shown", shown);
 }

@@ -15,7 +15,9 @@ function drawContents() {
 }
 
 function themeChoice() {
-  const options = [{ value: "", label: "Auto" }, { value: "light", label: "Light" }, { value: "dark", label: "Dark" }];
+  const options = [
+    { value: "", label: "\u25d0", title: "Theme of the system" }, { value: "light", label: "\u2600\ufe0e", title: "Light theme" }, { value: "dark", label: "\u263e", title: "Dark theme" },
+  ];
   return choice("Theme", options, document.documentElement.dataset.theme ?? "", setTheme);
 }
 
@@ -34,7 +36,7 @@ function storedTheme() {
 function drawTop() {
   const { run, headline } = state.model.data;
   replaceChildren(section("top"),
-    h("div", { class: "title" }, h("p", { class: "brand" }, "ksearch"), h("h1", {}, run.definition), h("p", { class: "note" }, `${run.name} \u00b7 ${run.device_name} \u00b7 ${moment(run.created)}`)),
+    h("div", { class: "title" }, h("p", { class: "brand" }, "ksearch"), h("h1", {}, breakable(run.definition)), h("p", { class: "note" }, `${run.name} \u00b7 ${run.device_name} \u00b7 ${moment(run.created)}`)),
     h("div", { class: "figures" },
       figure("incumbent", headline === null ? DASH : `${us(headline.latency_us)} \u00b5s`, headline === null ? "no kernel was promoted" : "promoted, full set"),
       figure("speed-up", headline === null ? DASH : `${factor(headline.speedup)}\u00d7`, `over ${run.baseline}`),
@@ -64,7 +66,8 @@ function regimeFigure() {
     { label: "incumbent", kind: "this", regimes: headline.regimes, value: (row) => row.latency_us },
     { label: "floor", kind: "floor", regimes: headline.regimes, value: (row) => row.floor_us },
   ];
-  return h("figure", {}, h("figcaption", {}, h("h3", {}, "Latency by regime"), h("span", { class: "note" }, `timer ${state.model.data.run.timer ?? "not known"}`)), regimeBars(sets),
+  return h("figure", {}, h("figcaption", {}, h("h3", {}, "Latency by regime"), h("span", { class: "note" }, `timer ${state.model.data.run.timer ?? "not known"}`)),
+    regimeBars(sets) ?? h("p", { class: "notice" }, "The log doesn't hold its latency by regime."),
     h("p", {}, "Found at ", button(`#${headline.node} ${state.model.name(state.model.nodes[headline.node])}`, () => selectNode(headline.node, true), { class: "link" }), ` after ${seconds(headline.at_s)}.`));
 }
 
