@@ -6,7 +6,7 @@ const { h } = window.ksearch;
 const token = new URLSearchParams(document.querySelector('meta[name="ksearch-live"]').content).get("token");
 const POLL_MS = 1000, SOON_MS = 250, SLIDE_MS = 60;
 const LIMITS = { max_evaluations: "evaluations", max_gpu_seconds: "GPU-seconds", max_usd: "US dollars", max_tokens: "tokens", max_time_s: "seconds" };
-const state = { status: null, drawn: "", replayed: null, node: null, actions: null, timer: null, sliding: null, unfolded: null, notes: [] };
+const state = { status: null, drawn: "", replayed: null, fetching: false, node: null, actions: null, timer: null, sliding: null, unfolded: null, notes: [] };
 
 // ------------------------------------------------------------------ asking
 
@@ -64,10 +64,18 @@ function slide() {
   state.sliding = setTimeout(() => show(seq >= newest() ? null : seq), SLIDE_MS);
 }
 
-function show(seq) {
+// One moment is fetched at a time: of those that the slider passed meanwhile only the last is wanted.
+async function show(seq) {
   state.replayed = seq;
-  window.ksearch.show(seq);
   drawReplay();
+  if (state.fetching) return;
+  state.fetching = true;
+  let shown;
+  while (shown !== state.replayed) {
+    shown = state.replayed;
+    await window.ksearch.show(shown);
+  }
+  state.fetching = false;
 }
 
 function newest() {
