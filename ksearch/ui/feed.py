@@ -26,7 +26,7 @@ from ksearch.settings import BudgetSettings
 from ksearch.store.journal import no_collections
 from ksearch.store.lock import writer_of
 from ksearch.store.requests import Request
-from ksearch.store.runs import RunPaths
+from ksearch.store.runs import RunPaths, default_runs_dir
 
 MOMENTS_BYTES = 64 * 1024 * 1024
 """Replayed moments that are kept: a slider goes back and forth over a few."""
@@ -47,7 +47,7 @@ class RunStatus(BaseModel):
 
     run: str
     quoted: str
-    """The run's name as a shell takes it."""
+    """How a command on this machine names the run: by its name, or its folder outside the usual place; as a shell takes it."""
     seq: int
     searching: bool
     """Whether a process holds the run for writing."""
@@ -143,7 +143,7 @@ class Feed:
         state = run.state()
         return RunStatus(
             run=self.paths.name,
-            quoted=shlex.quote(self.paths.name),
+            quoted=shlex.quote(_reference(self.paths)),
             seq=run.last_seq,
             searching=writer is not None,
             writer=None if writer is None else str(writer),
@@ -157,6 +157,11 @@ class Feed:
         for run in (self._run, self._replayed):
             if run is not None:
                 run.close()
+
+
+def _reference(paths: RunPaths) -> str:
+    usual = default_runs_dir().resolve() == paths.folder.parent.resolve()
+    return paths.name if usual else str(paths.folder.resolve())
 
 
 def _encoded(run: StoredRun, upto: int | None) -> tuple[int, bytes]:

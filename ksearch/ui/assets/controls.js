@@ -98,8 +98,11 @@ function drawReplay() {
   if (state.replayed !== null && state.status) branch.append(command(`@${state.replayed}`, "Run again from this moment:"));
 }
 
+// A shell may take # for more than itself; a name that needs quotes has them already.
 function command(point, lead) {
-  const text = `ksearch run --from ${state.status.quoted}${point}`;
+  const { quoted } = state.status;
+  const whole = quoted.endsWith("'") ? `${quoted.slice(0, -1)}${point}'` : point.startsWith("#") ? `'${quoted}${point}'` : quoted + point;
+  const text = `ksearch run --from ${whole}`;
   const copy = h("button", { type: "button", class: "small", click: async () => {
     try {
       await navigator.clipboard.writeText(text);
