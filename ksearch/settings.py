@@ -68,7 +68,7 @@ class Settings(_Model):
     """Allowed languages; empty means every language that the device runs."""
     allow_libraries: bool = False
     planner: Literal["auto", "playbook"] = "auto"
-    policy: Literal["puct", "greedy", "evolution", "best-of-n", "random"] = "puct"
+    policy: Literal["puct", "puct-mean", "greedy", "evolution", "best-of-n", "random"] = "puct"
     surrogate: Literal["auto", "none"] = "auto"
     evaluator: Annotated[str, Field(pattern=r"^(local|fake|command:.*\S.*|bundle:.*\S.*)$")] = "local"
     """'local', 'fake', 'command:PROGRAM ARGUMENTS' (a judge that speaks JSON lines) or 'bundle:FOLDER'."""

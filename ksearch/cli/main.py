@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ksearch.cli import config, definitions, doctor, evaluate, report, run, runs, steer, ui
+from ksearch.cli import config, definitions, doctor, evaluate, report, run, runs, steer, ui, verify
 from ksearch.errors import KsearchError
 
 app = typer.Typer(
@@ -42,6 +42,7 @@ for _group in (
     report,
     ui,
     evaluate,
+    verify,
     config,
     doctor,
 ):

@@ -8,7 +8,7 @@ from typing import TypedDict
 
 from pydantic import ValidationError
 
-from ksearch.report.summary import us
+from ksearch.report.text import us
 from ksearch.store.errors import StoreError
 from ksearch.store.fold import RunState
 from ksearch.store.journal import read_state

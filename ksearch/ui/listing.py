@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ksearch.report.listing import Row
 from ksearch.report.page.render import asset
-from ksearch.report.summary import us
+from ksearch.report.text import us
 from ksearch.store.errors import BadRunName
 from ksearch.store.runs import check_name
 

@@ -18,8 +18,8 @@ def fruitless(ticket: Ticket) -> Outcome:
 
 
 def with_two_arms() -> Logged:
-    """Arms 1 (promising) and 2 (poor), both proven."""
-    logged = new_tree()
+    """Arms 1 (promising) and 2 (poor), both proven: opened side by side by the policy that widens by visits."""
+    logged = Logged(Tree(0.0, 0.01, policy_named("puct-mean")))
     logged.propose(action("good", gain=2.0), action("poor", gain=0.1))
     rewards = {1: 0.3, 2: 0.2}
     while len(logged.tree) < 3 or logged.tree.own_best(NodeId(2)) is None:
