@@ -102,7 +102,7 @@ def _node(state: RunState, history: History, view: NodeView, terms: Explanation)
 
 
 def _score(state: RunState, view: NodeView, terms: Explanation) -> ScoreRecord | None:
-    if view.parent is None or state.settings.policy != "puct":
+    if view.parent is None or state.settings.policy not in ("puct", "puct-mean"):
         return None
     return ScoreRecord(
         q=terms.q, q_tilde=terms.q_tilde, exploration=terms.exploration, total=terms.total, rank=terms.rank, arms=terms.arms,
