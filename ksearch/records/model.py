@@ -272,3 +272,9 @@ class RunRecord(Record):
     techniques: tuple[TechniqueRecord, ...] = Field(default=())
     incumbents: tuple[IncumbentRecord, ...] = Field(default=())
     """Every promotion that was won, in order."""
+    branched: str | None = None
+    """RUN@SEQ: this run began with that prefix of another one's log; its spending is included in everything here."""
+    pins: tuple[int, ...] = Field(default=())
+    """Nodes that the user wants searched first, now."""
+    bans: tuple[str, ...] = Field(default=())
+    """Techniques and action keys that the user wants no more of, now."""
