@@ -7,7 +7,9 @@ function decode(value, texts = null) {
   if (value.$columns) return value.$rows.map((row) => decodeRow(value.$columns, row, texts));
   if (value.$lines) return texts === null ? value : texts(value.$lines);
   // fromEntries defines where an assignment to a name like __proto__ would do something else.
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key.startsWith("$$") ? key.slice(1) : key, decode(item, texts)]));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [key.startsWith("$$") ? key.slice(1) : key, decode(item, texts)]),
+  );
 }
 
 function decodeRow(columns, row, texts) {
@@ -35,7 +37,8 @@ function decodeLines(runs, lines) {
 }
 
 async function inflate(base64) {
-  const text = atob(base64), bytes = new Uint8Array(text.length);
+  const text = atob(base64),
+    bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i); // ten times as fast as Uint8Array.from
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Response(stream).text();

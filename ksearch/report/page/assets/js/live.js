@@ -9,7 +9,9 @@ function startLive() {
   live.on = true;
   live.query = meta.content;
   live.newest = state.model.data.run.seq;
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) follow(); });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) follow();
+  });
   schedule();
 }
 
