@@ -194,7 +194,7 @@ def test_the_policy_forbids_what_the_page_never_does(recorded: Path, open_page: 
 
 
 def test_a_large_tree_is_small_on_disk_and_draws_only_what_is_seen(open_page: Opener, tmp_path: Path) -> None:
-    nodes = 600
+    nodes = 300
     report = write_report("made-up", make_run(tmp_path, nodes), tmp_path / "large.html")
     library = 320_000
     assert (report.stat().st_size - library) / nodes < (15_000_000 - library) / 10_000, "10,000 nodes would exceed 15 MB"

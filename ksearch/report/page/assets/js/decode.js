@@ -13,13 +13,19 @@ function decode(value, texts = null) {
 }
 
 function decodeRow(columns, row, texts) {
-  const result = {}; // its names are ours: those of PageData
+  const result = {};
   for (let i = 0; i < columns.length; i++) {
     const column = columns[i];
-    if (typeof column === "string") result[column] = decode(row[i], texts);
-    else result[column.name] = row[i] === null ? null : decodeCell(column, row[i], texts);
+    if (typeof column === "string") define(result, column, decode(row[i], texts));
+    else define(result, column.name, row[i] === null ? null : decodeCell(column, row[i], texts));
   }
   return result;
+}
+
+// An assignment to this one name would set the prototype.
+function define(object, name, value) {
+  if (name === "__proto__") Object.defineProperty(object, name, { value, enumerable: true });
+  else object[name] = value;
 }
 
 function decodeCell(column, cell, texts) {
