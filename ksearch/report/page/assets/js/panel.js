@@ -136,7 +136,7 @@ function claimSection(node, candidate) {
   const action = state.model.action(node),
     forecast = candidate?.forecast ?? null;
   if (action === null) return null;
-  const noted = `claimed ${times(action.gain_mean)} with P(success) ${percent(action.p_success)}; measured ${node.gain === null ? "nothing yet" : times(node.gain)}`;
+  const noted = `claimed ${times(action.gain_mean)} with P(success) ${percent(action.p_success)}; ${outcomeText(node)}`;
   return h(
     "section",
     {},
@@ -144,6 +144,11 @@ function claimSection(node, candidate) {
     h("p", {}, sentence(noted)),
     claimStrip(node, action, forecast, parentReward(node)),
   );
+}
+
+function outcomeText(node) {
+  if (node.gain !== null) return `measured ${times(node.gain)}`;
+  return hasFailed(node) ? `failed at ${node.failed_stage}, ${many(node.attempts, "attempt")}` : "nothing measured yet";
 }
 
 function parentReward(node) {

@@ -184,7 +184,7 @@ function rowValues(model, node, kind) {
   return [
     us(candidate?.latency_us),
     action === null ? DASH : times(action.gain_mean),
-    times(node.gain),
+    hasFailed(node) ? "failed" : times(node.gain),
     String(node.N),
     plain(node.Q),
     plain(node.best),
@@ -195,8 +195,14 @@ function rowValues(model, node, kind) {
   ];
 }
 
+// Every attempt so far.
+function hasFailed(node) {
+  return node.own_best === null && node.failed_stage !== null;
+}
+
 // Within the noise of timing a gain is neither.
 function gainSign(node) {
+  if (hasFailed(node)) return "down";
   const noise = Math.max(0.01, 2 * (state.model.data.run.sigma_noise ?? 0));
   return node.gain === null || Math.abs(node.gain) <= noise ? "none" : node.gain > 0 ? "up" : "down";
 }
