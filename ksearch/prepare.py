@@ -15,9 +15,9 @@ from ksearch.definitions.regimes import stratified
 from ksearch.definitions.schema import Definition, Language, Solution
 from ksearch.definitions.selection import select_workloads
 from ksearch.definitions.solutions import load_solution
-from ksearch.devices import Device, resolve
+from ksearch.devices import Device
 from ksearch.errors import BadInput
-from ksearch.evaluators.base import Evaluator
+from ksearch.evaluators.places import IN_FLIGHT, device_at, evaluator_at, kind_of
 from ksearch.jobs import JobFactory
 from ksearch.judge.verdict import JudgedWorkload
 from ksearch.root import REFERENCE_ORIGIN
@@ -26,9 +26,6 @@ from ksearch.steps import Parts
 from ksearch.worldmodel.playbook import PlaybookPlanner
 
 DEVICE_LANGUAGES: dict[str, tuple[Language, ...]] = {"cpu": ("python", "cpp"), "cuda": ("cuda", "triton", "python")}
-
-FAKE_FAILURES = 0.2
-"""Share of plans that fail on the fake landscape: about what a search meets."""
 
 SUBSET_SEED = 0
 """The stratified subset must be the same for every run on a definition, or their rewards could not be compared."""
@@ -57,7 +54,7 @@ def prepare(settings: Settings) -> Setup:
     """Resolve and check everything that settings name. Raises BadInput; writes nothing."""
     dataset = read_dataset(settings.dataset) if settings.dataset is not None else None
     definition = load_definition(settings.definition, dataset)
-    device = resolve(settings.device)
+    device = device_at(settings.evaluator, settings.device)
     target = Target(device.kind, device.arch, _languages(settings, device), threads=1)
     known = () if settings.workloads.endswith(".jsonl") else workloads_for(definition, "cpu" if device.kind == "cpu" else "cuda", dataset)
     full = select_workloads(definition, known, settings.workloads)
@@ -137,13 +134,9 @@ def budget_line(settings: Settings) -> str:
 
 
 def parallel_of(setup: Setup) -> int:
-    """Candidates in flight: one compiles while one is measured. More would be chosen before what is measured is known."""
+    """Candidates in flight."""
     wanted = setup.settings.evaluation.parallel
-    if wanted is not None:
-        return wanted
-    if setup.settings.evaluator == "fake":
-        return 1
-    return 2
+    return IN_FLIGHT[kind_of(setup.settings.evaluator)] if wanted is None else wanted
 
 
 def jobs_of(setup: Setup) -> JobFactory:
@@ -166,7 +159,7 @@ def parts_of(setup: Setup) -> Parts:
     return Parts(
         planner=PlaybookPlanner(family.catalogue(setup.definition, setup.target)),
         coder=PlaybookCoder(family),
-        evaluator=evaluator_of(setup),
+        evaluator=evaluator_at(setup.settings, setup.device, parallel_of(setup)),
         jobs=jobs_of(setup),
         roots=_roots(setup),
         parallel=parallel_of(setup),
@@ -187,13 +180,3 @@ def _roots(setup: Setup) -> tuple[Draft, ...]:
             "can't be the start; give --start SOLUTION or allow --language python"
         )
     return tuple(drafts)
-
-
-def evaluator_of(setup: Setup) -> Evaluator:
-    if setup.settings.evaluator == "fake":
-        from ksearch.evaluators.fake import FakeEvaluator
-
-        return FakeEvaluator(seed=setup.settings.seed, delay_s=setup.settings.evaluation.fake_delay_s, failure_rate=FAKE_FAILURES)
-    from ksearch.evaluators.local import LocalEvaluator
-
-    return LocalEvaluator(device=setup.device.spec, compile_workers=parallel_of(setup))

@@ -9,7 +9,7 @@ from typing import Literal, Self, TypeAlias
 
 from ksearch.coder.types import Coder, Draft, NothingToWrite, WriteRequest
 from ksearch.definitions.schema import Solution
-from ksearch.errors import Unavailable
+from ksearch.errors import BadInput, Unavailable
 from ksearch.evaluators.base import Evaluator
 from ksearch.jobs import JobFactory
 from ksearch.judge.verdict import Status, Verdict
@@ -96,8 +96,11 @@ class Steps:
     def _propose_request(self, step: ProposeStep) -> ProposeRequest:
         assert self.state.tree is not None
         ticket = step.ticket
-        known = frozenset(self.state.tree.known_plans())
-        return ProposeRequest(ticket.node, ticket.plan, ticket.count, known, self.state.beliefs.all())
+        known = self.state.tree.known_plans().now()
+        return ProposeRequest(
+            node=ticket.node, plan=ticket.plan, count=ticket.count, known_plans=known, beliefs=self.state.beliefs.all(),
+            banned=self.state.tree.bans, known_outcomes=known.outcomes,
+        )  # fmt: skip
 
     def _write_request(self, ticket: Write) -> WriteRequest:
         assert self.state.tree is not None
@@ -124,7 +127,7 @@ class Steps:
     # ------------------------------------------------------------------ finish
 
     def finish(self, step: Step, answer: Answer) -> None:
-        """Log what came back. Raises Unavailable when an evaluation was lost too often."""
+        """Log what came back. Raises Unavailable when an evaluation was lost too often, BadInput when none can be had."""
         match step, answer:
             case ProposeStep(ticket), tuple():
                 self.tell(ticket.ticket, Proposed(tuple(proposal.action for proposal in answer)))
@@ -184,6 +187,8 @@ class Steps:
     def _record_loss(self, candidate: CandidateState, kind: Kind, verdict: Verdict) -> None:
         reason = verdict.evidence.message if verdict.evidence is not None else "no answer"
         self.journal.record(EvaluationLost(candidate=candidate.id, kind=kind, reason=reason, device_seconds=self._gpu_seconds(verdict)))
+        if verdict.final:
+            raise BadInput(f"nothing can be judged: {reason}")
         if self.state.candidates[candidate.id].losses >= MAX_LOSSES:
             raise Unavailable(f"evaluator {self.parts.evaluator.name}: {MAX_LOSSES} evaluations without an answer, the last: {reason}")
 
@@ -192,10 +197,16 @@ class Steps:
         for candidate in self.state.candidates.values():
             if candidate.running is None:
                 continue
-            last, began = self.state.last_time, candidate.started_at
-            seconds = max(0.0, last - began) if last is not None and began is not None and self.parts.jobs.target.device != "cpu" else 0.0
+            seconds = self._seconds_lost(candidate)
             kind: Kind = "promote" if candidate.running == "promote" else "evaluate"
             self.journal.record(EvaluationLost(candidate=candidate.id, kind=kind, reason=reason, device_seconds=seconds))
+
+    def _seconds_lost(self, candidate: CandidateState) -> float:
+        """No time is lost where a job outlives this process: it is joined again, and tells itself what it took."""
+        last, began = self.state.last_time, candidate.started_at
+        if last is None or began is None or self.parts.jobs.target.device == "cpu" or self.parts.evaluator.capabilities().keeps_jobs:
+            return 0.0
+        return max(0.0, last - began)
 
     # ------------------------------------------------------------------ settle
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,14 +57,17 @@ class ProposeRequest:
     """Everything a planner may look at when asked for `count` actions below `plan`.
 
     `known_plans` are the canonical keys standing anywhere in the tree (queued proposals included): proposing one of
-    them again is wasted, the tree refuses it.
+    them again is wasted, the tree refuses it. `known_outcomes` are what known plans were said to lead to (`Action.leads_to`).
     """
 
     node: NodeId
     plan: Plan
     count: int
-    known_plans: Collection[PlanKey]
+    known_plans: Container[PlanKey]
     beliefs: tuple[Belief, ...] = ()
+    banned: frozenset[str] = frozenset()
+    """Techniques and action keys that the user wants no more of; the tree refuses them too."""
+    known_outcomes: Container[str] = ()
 
 
 class Planner(Protocol):

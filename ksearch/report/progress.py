@@ -8,13 +8,14 @@ from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from ksearch.report.summary import us
+from ksearch.report.text import us
 from ksearch.store.events import (
     EvaluationLost,
     EvaluationSettled,
     Event,
     IncumbentChanged,
     NothingWritten,
+    RequestAnswered,
     RootSettled,
     TicketSettled,
 )
@@ -142,6 +143,8 @@ def describe(event: Event, state: RunState) -> str | None:
             return f"root settled at {event.reward:+.3f} ln over the baseline; the search begins"
         case NothingWritten():
             return f"ticket {event.ticket}: nothing to write ({event.reason})"
+        case RequestAnswered():
+            return f"{event.origin} asks: {event.request}: {event.outcome}" + ("" if event.reason is None else f" ({event.reason})")
         case TicketSettled(outcome="skipped"):
             return f"ticket {event.ticket}: skipped ({event.reason})"
         case _:

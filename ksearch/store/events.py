@@ -7,11 +7,13 @@ by their SHA-256.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ksearch.settings import BudgetSettings
+from ksearch.store.requests import Request
+from ksearch.tree.types import Action
 
 Digest: TypeAlias = str
 CandidateId: TypeAlias = int
@@ -19,6 +21,13 @@ CandidateId: TypeAlias = int
 
 class _Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Origin(_Event):
+    """Where a run branched off: its log begins with the events of `run` up to number `seq` (the header aside)."""
+
+    run: str
+    seq: int
 
 
 class RunCreated(_Event):
@@ -45,6 +54,8 @@ class RunCreated(_Event):
     """Model of the device, as its driver or the kernel names it; a resume on another model is refused."""
     family: str | None
     """The playbook's template family; None when the definition has no templates."""
+    branched: Origin | None = None
+    """None: it began with nothing."""
 
 
 class Opened(_Event):
@@ -130,7 +141,7 @@ class ArmOpenedEvent(_Event):
     type: Literal["arm_opened"] = "arm_opened"
     node: int
     parent: int
-    action: Mapping[str, Any]
+    action: Action
 
 
 class TicketIssued(_Event):
@@ -152,7 +163,7 @@ class TicketSettled(_Event):
     outcome: Literal["measured", "failed", "skipped", "proposed", "cancelled"]
     reward: float | None = None
     reason: str | None = None
-    actions: tuple[Mapping[str, Any], ...] = ()
+    actions: tuple[Action, ...] = ()
 
 
 class IncumbentChanged(_Event):
@@ -164,8 +175,48 @@ class IncumbentChanged(_Event):
     baseline_us: float
 
 
+class NodePinned(_Event):
+    """The search goes to this plan first from now on."""
+
+    type: Literal["node_pinned"] = "node_pinned"
+    node: int
+
+
+class NodeUnpinned(_Event):
+    type: Literal["node_unpinned"] = "node_unpinned"
+    node: int
+
+
+class IdeaBanned(_Event):
+    """A technique, or one action by its key, is neither proposed nor tried from now on."""
+
+    type: Literal["idea_banned"] = "idea_banned"
+    idea: str
+
+
+class IdeaUnbanned(_Event):
+    type: Literal["idea_unbanned"] = "idea_unbanned"
+    idea: str
+
+
+class RequestAnswered(_Event):
+    """A request from another process was taken in; what it changed follows as events of the same transaction.
+
+    `request` is what was asked, `origin` who passed it on, `asked_at` when (seconds since the epoch).
+    """
+
+    type: Literal["request_answered"] = "request_answered"
+    number: int
+    origin: str
+    asked_at: float
+    request: Request
+    outcome: Literal["done", "refused"]
+    reason: str | None
+    """Why it was refused."""
+
+
 class BudgetChanged(_Event):
-    """The user changed the limits on resume."""
+    """The user changed the limits, on resume or while the search went on."""
 
     type: Literal["budget_changed"] = "budget_changed"
     budget: BudgetSettings
@@ -192,6 +243,11 @@ Event: TypeAlias = (
     | TicketIssued
     | TicketSettled
     | IncumbentChanged
+    | NodePinned
+    | NodeUnpinned
+    | IdeaBanned
+    | IdeaUnbanned
+    | RequestAnswered
     | BudgetChanged
     | RunEnded
 )

@@ -137,7 +137,7 @@ function drawCloud(svg, width, height, points) {
     y: y(Math.exp(point.gain)),
     open: () => selectNode(point.node, true),
     said: () =>
-      `#${point.node} ${state.model.name(state.model.nodes[point.node])}: claimed ${times(point.claimed)}, measured ${times(point.gain)}`,
+      `${state.model.title(point.node)}: claimed ${times(point.claimed)}, measured ${times(point.gain)}`,
   }));
   marks(svg, dots, "dots");
   reach(svg, dots);

@@ -1,13 +1,11 @@
 // Following a run through a server. A static page never gets here: it has no address to ask.
 
 const POLL_MS = 1000;
-const live = { on: false, query: "", shown: null, newest: 0, failed: 0, took: 0, timer: null };
+const served = document.querySelector('meta[name="ksearch-live"]');
+const live = { on: served !== null, query: served?.content ?? "", shown: null, newest: 0, failed: 0, took: 0, timer: null };
 
 function startLive() {
-  const meta = document.querySelector('meta[name="ksearch-live"]');
-  if (meta === null) return;
-  live.on = true;
-  live.query = meta.content;
+  if (!live.on) return;
   live.newest = state.model.data.run.seq;
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) follow();

@@ -40,6 +40,11 @@ class Model {
     return action === null ? "start" : actionName(action);
   }
 
+  // "#31 share_selection"; before the tree begins there are kernels and no nodes.
+  title(id) {
+    return this.nodes[id] === undefined ? `#${id}` : `#${id} ${this.name(this.nodes[id])}`;
+  }
+
   state(node) {
     return node.id === this.incumbent ? "incumbent" : node.status;
   }
@@ -56,7 +61,7 @@ class Model {
   // From the root to the node.
   path(id) {
     const path = [];
-    for (let at = id; at !== null; at = this.nodes[at].parent) path.unshift(at);
+    for (let at = id; this.nodes[at] !== undefined; at = this.nodes[at].parent) path.unshift(at);
     return path;
   }
 

@@ -36,7 +36,7 @@ function regimeFigure() {
       "p",
       {},
       "Found at ",
-      button(`#${headline.node} ${state.model.name(state.model.nodes[headline.node])}`, () => selectNode(headline.node, true), {
+      button(`${state.model.title(headline.node)}`, () => selectNode(headline.node, true), {
         class: "link",
       }),
       ` after ${seconds(headline.at_s)}.`,

@@ -95,7 +95,7 @@ function drawProgress(svg, width, height, abscissa) {
       y: y(point.speedup),
       open: () => selectNode(point.node, true),
       said: () =>
-        `#${point.node} ${state.model.name(state.model.nodes[point.node])}: promoted at ${us(point.latency_us)} \u00b5s, ${factor(point.speedup)}\u00d7`,
+        `${state.model.title(point.node)}: promoted at ${us(point.latency_us)} \u00b5s, ${factor(point.speedup)}\u00d7`,
     }));
   marks(
     svg,
@@ -132,7 +132,7 @@ function answerPoints(rows, x, y, read, floor) {
     const failed = row.reward === null,
       node = state.model.data.candidates[row.candidate].node;
     const said = () =>
-      `#${node} ${state.model.name(state.model.nodes[node])}: ${failed ? "failed" : `${times(row.reward)} on what was timed`}`;
+      `${state.model.title(node)}: ${failed ? "failed" : `${times(row.reward)} on what was timed`}`;
     return { x: x(read(row)), y: failed ? floor : y(Math.exp(row.reward)), failed, said, open: () => selectNode(node, true) };
   });
 }
@@ -144,7 +144,7 @@ function promotionTable() {
     [
       "promoted",
       (row) =>
-        button(`#${row.node} ${state.model.name(state.model.nodes[row.node])}`, () => selectNode(row.node, true), {
+        button(`${state.model.title(row.node)}`, () => selectNode(row.node, true), {
           class: "link",
         }),
     ],

@@ -149,11 +149,12 @@ function fillRow(row, place, index) {
   element.node = place.id;
   element.dataset.node = place.id;
   element.dataset.state = kind;
-  element.ariaLevel = place.level;
-  element.ariaPosInSet = place.place;
-  element.ariaSetSize = place.of;
-  element.ariaRowIndex = index + 2;
-  element.ariaExpanded = parent ? String(open) : null;
+  element.setAttribute("aria-level", place.level);
+  element.setAttribute("aria-posinset", place.place);
+  element.setAttribute("aria-setsize", place.of);
+  element.setAttribute("aria-rowindex", index + 2);
+  if (parent) element.setAttribute("aria-expanded", String(open));
+  else element.removeAttribute("aria-expanded");
   element.style.setProperty("--level", place.level - 1);
   fillStep(row.parts, model, node, kind, parent ? (open ? "\u25be" : "\u25b8") : "");
   row.cells[0].title = node.action === null ? "Starting kernel" : visible(model.action(node).intent);
@@ -167,7 +168,7 @@ function fillStep(parts, model, node, kind, twisty) {
   const action = model.action(node);
   parts.twisty.textContent = twisty;
   parts.mark.textContent = MARKS[kind];
-  parts.mark.ariaLabel = kind;
+  parts.mark.setAttribute("aria-label", kind);
   parts.name.textContent = visible(model.name(node));
   parts.target.textContent = action === null ? "" : visible(action.target);
   parts.id.textContent = `#${node.id}`;
