@@ -24,7 +24,8 @@ class Node:
 
     `visits`, `in_flight`, `skipped`, `failed`, `total_units` and `best` are of the subtree (N, O, K, F, S and M);
     names starting with `own_` are of the plan itself. `own` and `best` are relative to the root's reward, `own_reward` and
-    `best_reward` as they were told. An attempt that passed proves a plan and is its last, hence one own reward.
+    `best_reward` as they were told, `foreseen` a relative forecast and its standard deviation. An attempt that passed proves
+    a plan and is its last, hence one own reward.
 
     A plain slotted class, not a dataclass: there are as many as plans, and selection reads them in its inner loop.
     """
@@ -39,6 +40,7 @@ class Node:
         "digest",
         "failed",
         "failed_stage",
+        "foreseen",
         "frontier_claim",
         "fruitless",
         "gain",
@@ -85,6 +87,7 @@ class Node:
         self.own_skipped = 0
         self.failed_stage: str | None = None
         self.writing: TicketId | None = None
+        self.foreseen: tuple[float, float] | None = None
 
         self.queue: list[Action] = []
         self.proposing: TicketId | None = None

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ksearch.cli import config, definitions, doctor, evaluate, report, run, runs, steer, ui, verify
+from ksearch.cli import config, definitions, doctor, evaluate, report, run, runs, steer, surrogate, ui, verify
 from ksearch.errors import KsearchError
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ for _group in (
     ui,
     evaluate,
     verify,
+    surrogate,
     config,
     doctor,
 ):
