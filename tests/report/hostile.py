@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from ksearch.definitions.schema import MAX_NAME, BuildSpec, Solution, SourceFile
-from ksearch.definitions.untrusted import BIDI
+from ksearch.definitions.schema import BuildSpec, Solution, SourceFile
 from ksearch.judge.verdict import JUDGE_VERSION, Evidence, Stage, Status, Verdict, WorkloadResult
 from ksearch.settings import Settings
 from ksearch.store.events import (
@@ -74,9 +73,10 @@ def _action(technique: str) -> Action:
 
 def _written(log: EventLog, candidate: int, ticket: int | None, node: int, line: str) -> CandidateWritten:
     spec = BuildSpec(language="cuda", target_hardware=("cuda",), entry_point=f"{SCRIPT}.cu::run")
-    text = "".join(letter for letter in f"{line}\nsame\n{ALL}\nlast" if letter != "\0" and letter not in BIDI)  # refused in sources
-    source = SourceFile(path=f"{SCRIPT}.cu", content=text)
-    solution = Solution(name="".join(filter(str.isprintable, ALL))[:MAX_NAME], definition="d", author="a", spec=spec, sources=(source,))
+    text = f"{line}\nsame\n{ALL}\nlast".replace("\x00", "")  # which no source may hold
+    solution = Solution(
+        name=ALL, definition="d", author="a", spec=spec, sources=(SourceFile(path=f"{SCRIPT}.cu", content=text),)
+    )
     blob = log.put_blob(solution.model_dump_json().encode())
     return CandidateWritten(
         candidate=candidate, ticket=ticket, node=node, solution=blob, digest=f"{candidate:064d}", name=ALL, language=ALL, origin=ALL
