@@ -68,7 +68,7 @@ class Settings(_Model):
     """Allowed languages; empty means every language that the device runs."""
     allow_libraries: bool = False
     planner: Literal["auto", "playbook"] = "auto"
-    policy: Literal["puct", "greedy", "evolution", "best-of-n", "random"] = "puct"
+    policy: Literal["puct", "puct-mean", "greedy", "evolution", "best-of-n", "random"] = "puct"
     surrogate: Literal["auto", "none", "neighbours", "statistical", "llm", "ensemble"] = "auto"
     """Who forecasts candidates. auto: statistical where scikit-learn is installed, else neighbours."""
     surrogate_budget: Literal["auto"] | Annotated[float, Field(ge=0, lt=1)] = "auto"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ksearch.cli import config, definitions, doctor, evaluate, report, run, runs, steer, surrogate
+from ksearch.cli import config, definitions, doctor, evaluate, report, run, runs, steer, surrogate, ui, verify
 from ksearch.errors import KsearchError
 
 app = typer.Typer(
@@ -40,8 +40,10 @@ for _group in (
     runs,
     steer,
     report,
+    ui,
     evaluate,
     surrogate,
+    verify,
     config,
     doctor,
 ):

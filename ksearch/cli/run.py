@@ -36,7 +36,7 @@ def run_command(
         bool | None, typer.Option("--allow-libraries", help="Let candidates call vendor libraries; labels the result.")
     ] = None,
     planner: Annotated[str | None, typer.Option(help="auto or playbook.")] = None,
-    policy: Annotated[str | None, typer.Option(help="puct, greedy, evolution, best-of-n or random.")] = None,
+    policy: Annotated[str | None, typer.Option(help="puct, puct-mean, greedy, evolution, best-of-n or random.")] = None,
     surrogate: Annotated[
         str | None, typer.Option(help="Who forecasts candidates: auto, none, neighbours, statistical, llm or ensemble.")
     ] = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from ksearch.definitions.schema import Definition, Solution
 from ksearch.errors import BadInput
@@ -14,12 +14,16 @@ from ksearch.judge.verdict import JudgedWorkload, Verdict
 from ksearch.records.building import run_record
 from ksearch.records.history import History
 from ksearch.records.model import CandidateRecord, RunRecord
+from ksearch.records.rows import FlatRow, candidate_rows, node_rows
 from ksearch.settings import Settings
 from ksearch.store.events import RunCreated, parse_event
 from ksearch.store.fold import BrokenLog, RunState
 from ksearch.store.journal import no_collections
-from ksearch.store.log import EventLog
+from ksearch.store.log import EventLog, InboxRow
 from ksearch.store.runs import default_runs_dir, find_run
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 class StoredRun:
@@ -39,21 +43,24 @@ class StoredRun:
 
     def record(self, upto: int | None = None) -> RunRecord:
         """The run as it stands, or as it stood after event `upto` (1 is the first)."""
-        if upto is not None and upto < self._history.last.seq:
-            self._state, self._history = _begin(self._log)
         with no_collections():
-            self._fold(upto)
+            self._move(upto)
             return run_record(self._state, self._history, self._log.meta, self._timer())
 
     def state(self, upto: int | None = None) -> RunState:
-        """The fold itself, for what the records leave out (`state.tree.explain`). Don't change it."""
-        self.record(upto) if upto is not None else self._fold(None)
+        """The fold itself, for what the records leave out (`state.tree.explain`). Don't change it; a later call does."""
+        with no_collections():
+            self._move(upto)
         return self._state
 
     @property
     def last_seq(self) -> int:
         """The newest event in the file, folded or not."""
         return self._log.last_seq
+
+    def inbox(self) -> list[InboxRow]:
+        """What other processes asked of this run, answered or not."""
+        return self._log.inbox()
 
     def solution(self, candidate: CandidateRecord) -> Solution:
         return Solution.model_validate_json(self._log.get_blob(candidate.solution))
@@ -67,6 +74,28 @@ class StoredRun:
     def workloads(self) -> tuple[JudgedWorkload, ...]:
         """The full set, with regimes and weights."""
         return WORKLOADS.validate_json(self._log.get_blob(self._state.header.workloads))
+
+    def subset(self) -> tuple[JudgedWorkload, ...]:
+        """The stratified subset that an ordinary evaluation times."""
+        return WORKLOADS.validate_json(self._log.get_blob(self._state.header.subset))
+
+    def times(self) -> dict[int, float]:
+        """When each event was written, by its number, in seconds since the epoch."""
+        return {stored.seq: stored.time for stored in self._log.events()}
+
+    def graph(self, upto: int | None = None) -> nx.DiGraph[int]:
+        """The tree as a networkx graph, node attributes as in `nodes`."""
+        from ksearch.records.graph import graph_of
+
+        return graph_of(self.record(upto))
+
+    def nodes(self, upto: int | None = None) -> list[FlatRow]:
+        """A flat row for each node: `pandas.DataFrame(run.nodes())`."""
+        return node_rows(self.record(upto))
+
+    def candidates(self, upto: int | None = None) -> list[FlatRow]:
+        """A flat row for each candidate."""
+        return candidate_rows(self.record(upto))
 
     def parent_of(self, record: RunRecord, candidate: CandidateRecord) -> CandidateRecord | None:
         """The kernel that a candidate's plan builds on: what stands for the parent node; None for the root's own."""
@@ -89,6 +118,11 @@ class StoredRun:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def _move(self, upto: int | None) -> None:
+        if upto is not None and upto < self._history.last.seq:
+            self._state, self._history = _begin(self._log)
+        self._fold(upto)
 
     def _fold(self, upto: int | None) -> None:
         for stored in self._log.events(after=self._history.last.seq):

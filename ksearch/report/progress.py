@@ -8,7 +8,7 @@ from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from ksearch.report.summary import us
+from ksearch.report.text import us
 from ksearch.store.events import (
     EvaluationLost,
     EvaluationSettled,

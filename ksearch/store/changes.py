@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
-
 from ksearch.store.events import (
     ArmOpenedEvent,
     IdeaBanned,
@@ -16,7 +12,6 @@ from ksearch.store.events import (
     TicketSettled,
 )
 from ksearch.tree.types import (
-    Action,
     ArmOpened,
     Banned,
     Cancelled,
@@ -41,6 +36,8 @@ from ksearch.tree.types import (
     WriteMode,
 )
 
+_UNMEASURED: dict[str, type[Failed] | type[Skipped] | type[Cancelled]] = {"failed": Failed, "skipped": Skipped, "cancelled": Cancelled}
+
 Wish = NodePinned | NodeUnpinned | IdeaBanned | IdeaUnbanned
 TreeEvent = ArmOpenedEvent | TicketIssued | TicketSettled | Wish
 
@@ -49,7 +46,7 @@ def to_event(change: Change, gpu_seconds: float = 0.0, evaluations: int = 1) -> 
     """`gpu_seconds` and `evaluations` are what a Write ticket reserves of the budget."""
     match change:
         case ArmOpened(node, parent, action):
-            return ArmOpenedEvent(node=node, parent=parent, action=_action_to_json(action))
+            return ArmOpenedEvent(node=node, parent=parent, action=action)
         case Issued(ticket, why):
             return _issued_to_event(ticket, why, gpu_seconds, evaluations)
         case Settled(ticket_id, outcome):
@@ -89,14 +86,14 @@ def _settled_to_event(ticket: TicketId, outcome: Outcome) -> TicketSettled:
         case Cancelled(reason):
             return TicketSettled(ticket=ticket, outcome="cancelled", reason=reason)
         case Proposed(actions):
-            return TicketSettled(ticket=ticket, outcome="proposed", actions=tuple(_action_to_json(action) for action in actions))
+            return TicketSettled(ticket=ticket, outcome="proposed", actions=actions)
 
 
 def to_change(event: TreeEvent, plan: Plan) -> Change:
     """`plan` is the plan at the event's node (needed by issued tickets only; the log stores the node alone)."""
     match event:
         case ArmOpenedEvent():
-            return ArmOpened(NodeId(event.node), NodeId(event.parent), action_from_json(event.action))
+            return ArmOpened(NodeId(event.node), NodeId(event.parent), event.action)
         case TicketIssued(kind="write"):
             if event.mode is None or event.attempt is None:
                 raise ValueError(f"write ticket {event.ticket} without mode or attempt")
@@ -126,19 +123,9 @@ def _wish(event: Wish) -> Change:
 
 def _outcome(event: TicketSettled) -> Outcome:
     if event.outcome == "proposed":
-        return Proposed(tuple(action_from_json(action) for action in event.actions))
+        return Proposed(event.actions)
     if event.outcome == "measured":
         if event.reward is None:
             raise ValueError(f"ticket {event.ticket}: measured without a reward")
         return Measured(event.reward)
-    kinds: dict[str, type[Failed] | type[Skipped] | type[Cancelled]] = {"failed": Failed, "skipped": Skipped, "cancelled": Cancelled}
-    return kinds[event.outcome](event.reason or "")
-
-
-def _action_to_json(action: Action) -> Mapping[str, Any]:
-    return asdict(action)
-
-
-def action_from_json(fields: Mapping[str, Any]) -> Action:
-    """Raises TypeError for unknown or missing fields."""
-    return Action(**fields)
+    return _UNMEASURED[event.outcome](event.reason or "")

@@ -7,12 +7,13 @@ by their SHA-256.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ksearch.settings import BudgetSettings
 from ksearch.store.requests import Request
+from ksearch.tree.types import Action
 
 Digest: TypeAlias = str
 CandidateId: TypeAlias = int
@@ -200,7 +201,7 @@ class ArmOpenedEvent(_Event):
     type: Literal["arm_opened"] = "arm_opened"
     node: int
     parent: int
-    action: Mapping[str, Any]
+    action: Action
 
 
 class TicketIssued(_Event):
@@ -224,7 +225,7 @@ class TicketSettled(_Event):
     outcome: Literal["measured", "failed", "skipped", "proposed", "cancelled"]
     reward: float | None = None
     reason: str | None = None
-    actions: tuple[Mapping[str, Any], ...] = ()
+    actions: tuple[Action, ...] = ()
 
 
 class IncumbentChanged(_Event):

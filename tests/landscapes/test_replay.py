@@ -64,7 +64,8 @@ def toy(ground: Ground) -> FakeEvaluator:
 
 def real(ground: Ground, setting: Setting, folder: Path) -> RunState:
     """The real loop: threads, log, solutions and verdicts."""
-    settings = Settings(definition="toy", policy=setting.policy, seed=setting.seed, budget=BudgetSettings(max_evaluations=setting.budget + 1))  # type: ignore[arg-type]
+    budget = BudgetSettings(max_evaluations=setting.budget + 1)
+    settings = Settings(definition="toy", policy=setting.policy, seed=setting.seed, budget=budget)  # type: ignore[arg-type]
     workload = JudgedWorkload(workload=Workload(axes={}, inputs={}, uuid="w"), regime="all", weight=1.0)
     jobs = JobFactory(DEFINITION, (workload,), (workload,), None, "cpu", TARGET, settings, None)
     evaluator = toy(ground)
@@ -156,6 +157,8 @@ def test_the_non_monotone_optimum_lies_behind_a_loss() -> None:
     assert (ground.at({**ground.catalogue.defaults, **rewrite.sets}).reward or 0.0) < -0.1
     without = max(
         spot.reward or 0.0
-        for spot in (ground.at({**ground.catalogue.defaults, **step.sets}) for step in ground.catalogue.techniques if not step.needs.get("rewrite"))
+        for step in ground.catalogue.techniques
+        if not step.needs.get("rewrite")
+        for spot in (ground.at({**ground.catalogue.defaults, **step.sets}),)
     )
     assert without < ground.best

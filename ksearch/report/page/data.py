@@ -35,7 +35,12 @@ class Actions:
 
 def page_data(run: StoredRun, upto: int | None = None) -> PageData:
     """The run as it stands, or as it stood after event `upto`."""
-    record, actions = run.record(upto), Actions()
+    return page_of(run, run.record(upto))
+
+
+def page_of(run: StoredRun, record: RunRecord) -> PageData:
+    """The same from a record that is at hand."""
+    actions = Actions()
     nodes = tuple(_node(node, actions) for node in record.nodes)
     return PageData(
         run=_head(run, record), settings=record.settings, environment=record.environment, budget=record.budget,
@@ -93,7 +98,7 @@ def _node(node: NodeRecord, actions: Actions) -> PageNode:
 
 def _candidate(candidate: CandidateRecord) -> PageCandidate:
     return PageCandidate(
-        id=candidate.id, node=candidate.node, ticket=candidate.ticket, name=candidate.name, language=candidate.language,
+        id=candidate.id, node=candidate.node, ticket=candidate.ticket, language=candidate.language,
         origin=candidate.origin, seq=candidate.seq, at_s=candidate.at_s, twin=candidate.twin, losses=candidate.losses,
         device_seconds=candidate.device_seconds, outcome=candidate.outcome, reward=candidate.reward,
         failed_stage=candidate.failed_stage, message=candidate.message, latency_us=candidate.latency_us,

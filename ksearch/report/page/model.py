@@ -144,7 +144,6 @@ class PageCandidate(Record):
     id: int
     node: int
     ticket: int | None
-    name: str
     language: str
     origin: str
     seq: int
@@ -353,6 +352,7 @@ class CandidateDetail(Record):
     digest: str
     missing: str | None = None
     """Why there are no sources, when the log doesn't hold them."""
+    name: str | None = None
     entry_point: str | None = None
     sources: tuple[SourceText, ...] = ()
     evaluations: tuple[EvaluationDetail, ...] = ()

@@ -42,17 +42,16 @@ function claimCloud(calibration) {
 }
 
 function drawCloud(svg, width, height, points) {
-  const range = inner(width, height), claimed = d3.extent(points, (point) => Math.exp(point.claimed)), gained = d3.extent(points, (point) => Math.exp(point.gain));
-  const x = d3.scaleLog([Math.min(1, claimed[0]) / 1.05, Math.max(1.1, claimed[1]) * 1.05], range.x);
-  const y = d3.scaleLog([Math.min(1, gained[0]) / 1.05, Math.max(1.1, gained[1]) * 1.05], range.y);
+  const range = inner(width, height), [least, most] = d3.extent(points.flatMap((point) => [Math.exp(point.claimed), Math.exp(point.gain)]));
+  const domain = [Math.min(1, least) / 1.06, Math.max(1.1, most) * 1.06], x = d3.scaleLog(domain, range.x), y = d3.scaleLog(domain, range.y);
   axes(svg, x, y, width, height, { x: "claimed speed-up over parent", y: "measured" }, { x: tidyFactor, y: tidyFactor, yCount: 0 });
-  svg.select(".axis.x").call(d3.axisBottom(x).tickValues(factorTicks(x.domain(), Math.floor(width / 70))).tickFormat(tidyFactor).tickSizeOuter(0));
-  svg.select(".axis.y").call(d3.axisLeft(y).tickValues(factorTicks(y.domain(), 7)).tickFormat(tidyFactor).tickSizeOuter(0).tickSizeInner(-(range.x[1] - range.x[0])));
-  const low = Math.max(x.domain()[0], y.domain()[0]), high = Math.min(x.domain()[1], y.domain()[1]);
-  svg.append("line").attr("class", "diagonal").attr("x1", x(low)).attr("y1", y(low)).attr("x2", x(high)).attr("y2", y(high));
-  const dots = svg.append("g").selectAll("circle").data(points).join("circle").attr("class", "dot").attr("r", 3.2)
-    .attr("cx", (point) => x(Math.exp(point.claimed))).attr("cy", (point) => y(Math.exp(point.gain)));
-  reachable(dots, (point) => `#${point.node} ${state.model.name(state.model.nodes[point.node])}: claimed ${times(point.claimed)}, measured ${times(point.gain)}`, (point) => selectNode(point.node, true));
+  svg.select(".axis.x").call(d3.axisBottom(x).tickValues(factorTicks(domain, Math.floor(width / 70))).tickFormat(tidyFactor).tickSizeOuter(0));
+  svg.select(".axis.y").call(d3.axisLeft(y).tickValues(factorTicks(domain, 7)).tickFormat(tidyFactor).tickSizeOuter(0).tickSizeInner(-(range.x[1] - range.x[0])));
+  svg.append("line").attr("class", "diagonal").attr("x1", range.x[0]).attr("y1", range.y[0]).attr("x2", range.x[1]).attr("y2", range.y[1]);
+  const dots = points.map((point) => ({ x: x(Math.exp(point.claimed)), y: y(Math.exp(point.gain)), open: () => selectNode(point.node, true),
+    said: () => `#${point.node} ${state.model.name(state.model.nodes[point.node])}: claimed ${times(point.claimed)}, measured ${times(point.gain)}` }));
+  marks(svg, dots, "dots");
+  reach(svg, dots);
 }
 
 function claimScores(calibration) {

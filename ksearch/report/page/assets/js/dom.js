@@ -45,6 +45,11 @@ function replaceChildren(element, ...children) {
   return element;
 }
 
+// May break after an underscore or slash, as names in code are long.
+function breakable(text) {
+  return text.split(/(?<=[_/.])/).flatMap((part, at) => at === 0 ? [part] : [h("wbr"), part]);
+}
+
 function button(label, click, attributes) {
   return h("button", { type: "button", click, ...attributes }, label);
 }
@@ -56,7 +61,7 @@ function choice(label, options, chosen, pick) {
     const pressed = option.value === chosen;
     group.append(
       button(option.label, () => pick(option.value), {
-        "aria-pressed": String(pressed), disabled: option.disabled, title: option.title,
+        "aria-pressed": String(pressed), disabled: option.disabled, title: option.title, "aria-label": option.title && option.label.length < 3 ? option.title : null,
       }),
     );
   }

@@ -2,13 +2,14 @@
 // lightly as ten. It shows the plans that are unfolded in the rows; those are the way in for keyboard and screen reader.
 
 const SPACING = { across: 22, along: 150 };
-const LABELS_FROM = 0.55; // scale below which names would overlap
+const LABELS_FROM = 0.6; // scale below which names can't be read
+const READABLE = 0.85;
 
 const drawing = { element: null, canvas: null, points: [], links: [], transform: null, zoom: null, near: null, hover: null, queued: false };
 
 function buildDrawing() {
   drawing.canvas = h("canvas", { role: "img", "aria-label": "Drawing of the search tree; the rows show the same for keyboard and screen reader" });
-  drawing.hover = h("div", { class: "hover", "aria-hidden": "true" });
+  drawing.hover = h("div", { class: "hover", "aria-hidden": "true", hidden: true });
   drawing.element = h("div", { class: "drawing", hidden: true }, drawing.canvas, drawing.hover,
     h("div", { class: "drawing-tools" }, button("Fit", () => fitDrawing(), { class: "small" }), button("+", () => zoomBy(1.4), { class: "small", "aria-label": "Zoom in" }), button("\u2212", () => zoomBy(1 / 1.4), { class: "small", "aria-label": "Zoom out" })));
   drawing.transform = d3.zoomIdentity;
@@ -74,7 +75,7 @@ function paintLinks(context, seen, colours, way) {
       context.bezierCurveTo((x0 + x1) / 2, y0, (x0 + x1) / 2, y1, x1, y1);
     }
     context.strokeStyle = best ? colours.accent : colours.line;
-    context.lineWidth = best ? 2 : 1;
+    context.lineWidth = (best ? 2 : 1) / Math.min(1, drawing.transform.k);
     context.stroke();
   }
 }
@@ -91,7 +92,7 @@ function paintNode(context, point, colours) {
   context.font = "11px ui-sans-serif, system-ui, sans-serif";
   context.textBaseline = "middle";
   const text = clipped(context, visible(model.name(node)), SPACING.along - 2 * size - 24), x = point.x + size + 4;
-  context.lineWidth = 3;
+  context.lineWidth = 5;
   context.strokeStyle = colours.page;
   context.strokeText(text, x, point.y);
   context.fillStyle = kind === "closed" ? colours.soft : colours.text;
@@ -143,9 +144,9 @@ function fitDrawing() {
   if (!points.length || !element.clientWidth) return;
   const [x0, x1] = d3.extent(points, (point) => point.x), [y0, y1] = d3.extent(points, (point) => point.y);
   const whole = Math.min(element.clientWidth / (x1 - x0 + SPACING.along + 60), element.clientHeight / (y1 - y0 + 60), 1.2);
-  const scale = Math.max(whole, LABELS_FROM), chosen = points.find((point) => point.id === state.view.selected) ?? points[0];
+  const scale = Math.max(whole, READABLE), chosen = points.find((point) => point.id === state.view.selected) ?? points[0];
   const fits = scale === whole, middle = fits ? (y0 + y1) / 2 : chosen.y;
-  const shift = fits || (x1 - x0) * scale + 40 < element.clientWidth ? 24 - x0 * scale : Math.min(24 - x0 * scale, element.clientWidth * 0.7 - chosen.x * scale);
+  const shift = Math.min(24 - x0 * scale, element.clientWidth * 0.75 - chosen.x * scale);
   d3.select(drawing.canvas).call(drawing.zoom.transform, d3.zoomIdentity.translate(shift, element.clientHeight / 2 - middle * scale).scale(scale));
 }
 

@@ -7,8 +7,11 @@ function us(value) {
   return value >= 100 ? thousands(value, 0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
+const FORMATS = new Map(); // making one costs more than using it a thousand times
+
 function thousands(value, digits) {
-  return value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  if (!FORMATS.has(digits)) FORMATS.set(digits, new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
+  return FORMATS.get(digits).format(value);
 }
 
 // Nats, signed.

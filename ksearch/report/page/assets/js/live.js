@@ -1,13 +1,11 @@
 // Following a run through a server. A static page never gets here: it has no address to ask.
 
 const POLL_MS = 1000;
-const live = { on: false, query: "", shown: null, newest: 0, failed: 0, timer: null };
+const served = document.querySelector('meta[name="ksearch-live"]');
+const live = { on: served !== null, query: served?.content ?? "", shown: null, newest: 0, failed: 0, timer: null };
 
 function startLive() {
-  const meta = document.querySelector('meta[name="ksearch-live"]');
-  if (meta === null) return;
-  live.on = true;
-  live.query = meta.content;
+  if (!live.on) return;
   live.newest = state.model.data.run.seq;
   document.addEventListener("visibilitychange", () => { if (!document.hidden) follow(); });
   schedule();
@@ -34,11 +32,11 @@ async function asked(parameters) {
     const answer = await request("data.json", parameters);
     if (answer.status !== 204 && !answer.ok) throw new Error(`the server answered ${answer.status}`);
     if (answer.status === 200) take(decode(await answer.json()), parameters);
+    if (live.failed > 0) say("");
     live.failed = 0;
-    say("");
   } catch (error) {
     live.failed += 1;
-    say(`Not connected: ${error.message}. Shown is event ${state.model.data.run.seq}; asking again.`);
+    say(`Not connected: ${error.message}. Shown is event ${state.model.data.run.seq}; asking again.`, true);
   }
 }
 
@@ -54,6 +52,8 @@ async function showMoment(seq) {
   await asked(seq === null ? { have: 0 } : { seq });
 }
 
-function say(text) {
+// For a screen reader; for everyone when it matters.
+function say(text, shown = false) {
   section("status").textContent = visible(text);
+  section("status").toggleAttribute("data-shown", shown);
 }

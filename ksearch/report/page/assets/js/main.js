@@ -7,6 +7,7 @@ function start() {
   if (storedTheme()) document.documentElement.dataset.theme = storedTheme();
   state.model = new Model(decode(JSON.parse(document.getElementById("ksearch-data").textContent)));
   state.view = new View(state.model);
+  startLive();
   const asked = /^#node-(\d+)$/.exec(location.hash);
   if (asked && state.model.nodes[Number(asked[1])]) state.view.selected = state.view.active = Number(asked[1]);
   state.view.reveal(state.model, state.view.selected);
@@ -15,11 +16,10 @@ function start() {
   drawMode();
   drawAll();
   if (asked) section("tree").scrollIntoView();
-  moveTo(state.view.selected, false);
-  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((element) => { element.dataset.was = element.open; element.open = true; }));
-  addEventListener("afterprint", () => document.querySelectorAll("details").forEach((element) => { element.open = element.dataset.was === "true"; }));
+  moveTo(state.view.selected, false, true);
+  addEventListener("beforeprint", () => printRows(true));
+  addEventListener("afterprint", () => printRows(false));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paintSoon);
-  startLive();
 }
 
 function drawAll() {
@@ -45,10 +45,11 @@ function setData(data) {
 function selectNode(id, reveal = false) {
   if (state.model.nodes[id] === undefined) return;
   state.view.selected = id;
+  panel.candidate = null;
   if (reveal) {
     state.view.reveal(state.model, id);
     if (!grid.place.has(id)) treeChanged();
-    moveTo(id, false);
+    moveTo(id, false, true);
   }
   drawRows();
   paintSoon();

@@ -1,6 +1,6 @@
 // One node: why it was chosen, what was claimed, what was measured, what failed, the code.
 
-const panel = { element: null, drawn: null };
+const panel = { element: null, drawn: null, candidate: null }; // candidate: an attempt looked at in place of the one that stands for the node
 
 function buildPanel() {
   panel.element = h("aside", { id: "node", class: "panel", "aria-labelledby": "node-h", keydown: (event) => {
@@ -17,9 +17,9 @@ function drawPanel(force = false) {
   if (!force && panel.drawn === signature) return panel.element;
   const same = panel.drawn !== null && JSON.parse(panel.drawn)[0].id === node.id, top = panel.element.scrollTop;
   panel.drawn = signature;
-  const candidate = model.shown(node), actions = h("div", { class: "actions" });
+  const candidate = model.candidates[node.id].find((other) => other.id === panel.candidate) ?? model.shown(node), actions = h("div", { class: "actions" });
   replaceChildren(panel.element, panelHead(node, candidate), actions, panelFacts(node, candidate), claimSection(node, candidate),
-    whySection(node), candidate === null ? null : judgedSections(node, candidate), attemptsSection(node), proposalsSection(node));
+    whySection(node), candidate === null ? null : judgedSections(node, candidate), attemptsSection(node, candidate), proposalsSection(node));
   panel.element.scrollTop = same ? top : 0;
   emit("node", node.id, actions);
   return panel.element;
@@ -27,7 +27,7 @@ function drawPanel(force = false) {
 
 function panelHead(node, candidate) {
   const { model } = state, action = model.action(node), kind = model.state(node);
-  const path = model.path(node.id).map((id) => h("li", {}, button(model.name(model.nodes[id]), () => selectNode(id, true), { class: "link", "aria-current": id === node.id ? "true" : null })));
+  const path = pathItems(model.path(node.id), node.id);
   return h("header", {},
     h("nav", { "aria-label": "Plan" }, h("ol", { class: "path" }, path)),
     h("h3", { id: "node-h", tabindex: "-1" }, h("span", { class: "mark", "data-state": kind, "aria-hidden": "true" }, MARKS[kind]), " ", model.name(node), " ", h("span", { class: "id" }, `#${node.id}`)),
@@ -36,6 +36,16 @@ function panelHead(node, candidate) {
     h("p", { class: "chips" }, chip(`${kind}: ${MEANINGS[kind]}`), candidate === null ? null : chip(candidate.language),
       candidate?.standing ? chip(STANDINGS[candidate.standing]) : null, action?.regime ? chip(`aimed at ${action.regime}`) : null,
       candidate !== null && candidate.twin !== null ? chip(`same code as candidate ${candidate.twin}`) : null));
+}
+
+const PATH_ENDS = [2, 4]; // steps of a long plan that are named, from its beginning and its end
+
+function pathItems(path, current) {
+  const step = (id) => h("li", {}, button(state.model.name(state.model.nodes[id]), () => selectNode(id, true), { class: "link", "aria-current": id === current ? "true" : null }));
+  const [first, last] = PATH_ENDS, between = path.slice(first, -last);
+  if (between.length < 2) return path.map(step);
+  const more = h("li", {}, button(`${between.length} more steps`, () => more.replaceWith(...between.map(step)), { class: "link" }));
+  return [...path.slice(0, first).map(step), more, ...path.slice(-last).map(step)];
 }
 
 const STANDINGS = { promoted: "promoted: full set, paired second measurement", subset: "timed on the subset" };
@@ -99,7 +109,7 @@ function siblingScores(node) {
     ["", (other) => other.score.legal ? "" : "nothing to ask", {}],
   ];
   const more = siblings.length - near.length;
-  return fold("scores", `Score among its ${many(node.score.arms, "sibling")} now: rank ${node.score.rank}`, table("Scores among siblings", columns, near),
+  return fold("scores", node.score.arms === 1 ? "Score now: it is the only arm of its parent" : `Score among the ${node.score.arms} arms of its parent now: rank ${node.score.rank}`, table("Scores among siblings", columns, near),
     more > 0 ? h("p", { class: "note" }, `${more} more`) : null);
 }
 
@@ -167,14 +177,14 @@ function judgedCandidate(candidate) {
 }
 
 function commandLine(command) {
-  return h("div", { class: "command" }, h("code", { tabindex: "0" }, command), copyButton(command, "command"));
+  return h("div", { class: "command" }, h("code", { tabindex: "0" }, command), copyButton(visible(command), "command"));
 }
 
-function attemptsSection(node) {
+function attemptsSection(node, shown) {
   const rows = state.model.candidates[node.id];
   if (!rows.length) return null;
   const columns = [
-    ["candidate", (c) => `${c.id}`, { class: "number" }], ["written by", (c) => c.origin],
+    ["candidate", (c) => button(`${c.id}${c.id === shown.id ? " (shown)" : ""}`, () => { panel.candidate = c.id; drawPanel(true); }, { class: "link", "aria-label": `Show candidate ${c.id}` })], ["written by", (c) => c.origin],
     ["outcome", (c) => c.outcome === null ? "open" : c.outcome === "failed" ? `failed: ${c.failed_stage}` : "passed"],
     ["\u00b5s", (c) => us(c.latency_us), { class: "number" }], ["reward", (c) => nats(c.reward), { class: "number", title: "nats over the baseline" }],
     ["device", (c) => seconds(c.device_seconds), { class: "number" }], ["message", (c) => c.message ?? ""],

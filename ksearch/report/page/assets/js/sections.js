@@ -15,7 +15,9 @@ function drawContents() {
 }
 
 function themeChoice() {
-  const options = [{ value: "", label: "Auto" }, { value: "light", label: "Light" }, { value: "dark", label: "Dark" }];
+  const options = [
+    { value: "", label: "\u25d0", title: "Theme of the system" }, { value: "light", label: "\u2600\ufe0e", title: "Light theme" }, { value: "dark", label: "\u263e", title: "Dark theme" },
+  ];
   return choice("Theme", options, document.documentElement.dataset.theme ?? "", setTheme);
 }
 
@@ -34,7 +36,7 @@ function storedTheme() {
 function drawTop() {
   const { run, headline } = state.model.data;
   replaceChildren(section("top"),
-    h("div", { class: "title" }, h("p", { class: "brand" }, "ksearch"), h("h1", {}, run.definition), h("p", { class: "note" }, `${run.name} \u00b7 ${run.device_name} \u00b7 ${moment(run.created)}`)),
+    h("div", { class: "title" }, h("p", { class: "brand" }, "ksearch"), h("h1", {}, breakable(run.definition)), h("p", { class: "note" }, `${run.name} \u00b7 ${run.device_name} \u00b7 ${moment(run.created)}`)),
     h("div", { class: "figures" },
       figure("incumbent", headline === null ? DASH : `${us(headline.latency_us)} \u00b5s`, headline === null ? "no kernel was promoted" : "promoted, full set"),
       figure("speed-up", headline === null ? DASH : `${factor(headline.speedup)}\u00d7`, `over ${run.baseline}`),
@@ -64,7 +66,8 @@ function regimeFigure() {
     { label: "incumbent", kind: "this", regimes: headline.regimes, value: (row) => row.latency_us },
     { label: "floor", kind: "floor", regimes: headline.regimes, value: (row) => row.floor_us },
   ];
-  return h("figure", {}, h("figcaption", {}, h("h3", {}, "Latency by regime"), h("span", { class: "note" }, `timer ${state.model.data.run.timer ?? "not known"}`)), regimeBars(sets),
+  return h("figure", {}, h("figcaption", {}, h("h3", {}, "Latency by regime"), h("span", { class: "note" }, `timer ${state.model.data.run.timer ?? "not known"}`)),
+    regimeBars(sets) ?? h("p", { class: "notice" }, "The log doesn't hold its latency by regime."),
     h("p", {}, "Found at ", button(`#${headline.node} ${state.model.name(state.model.nodes[headline.node])}`, () => selectNode(headline.node, true), { class: "link" }), ` after ${seconds(headline.at_s)}.`));
 }
 
@@ -74,7 +77,7 @@ function buildTree() {
   const orders = [["best", "Best first"], ["visits", "Most visited first"], ["opened", "Oldest first"]];
   replaceChildren(section("tree"), heading("tree", "Search tree", h("span", { class: "note", id: "tree-count" })),
     h("div", { class: "tools" }, search, picker("Status", statuses, "status"), picker("Order", orders, "order"), h("div", { id: "tree-mode" }),
-      button("Unfold all", unfoldAll), button("Fold", foldAll), button("Incumbent", () => { if (state.model.incumbent !== null) selectNode(state.model.incumbent, true); })),
+      button("Unfold all", unfoldAll), button("Fold all", foldAll), button("Incumbent", () => { if (state.model.incumbent !== null) selectNode(state.model.incumbent, true); })),
     h("div", { class: "split" }, h("div", { class: "views" }, buildGrid(), buildDrawing()), buildPanel()),
     h("p", { class: "legend" }, Object.entries(MARKS).map(([kind, mark]) => h("span", {}, h("span", { class: "mark", "data-state": kind, "aria-hidden": "true" }, mark), ` ${kind}`)),
       h("span", { class: "note" }, "Arrows move and unfold, Enter opens, letters find, Escape in the panel returns.")));
