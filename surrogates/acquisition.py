@@ -147,5 +147,5 @@ def expired(one: Waiting, m: float, workers: int) -> bool:
 
 
 def overdue(one: Waiting, m: float, workers: int) -> bool:
-    """A plan's last candidate doesn't expire: when it would, it is measured."""
-    return one.last_chance and one.passed_over >= patience(m, workers)
+    """A plan's last candidate doesn't expire: when it would, it is measured, unless it is hopeless even so."""
+    return one.last_chance and one.passed_over >= patience(m, workers) and not hopeless(one)

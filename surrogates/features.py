@@ -8,45 +8,50 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from ksearch.surrogates.types import Sample
 
-COUNTED: Mapping[str, str] = {
+WORDS: Mapping[str, str] = {
     "kernels": r"__global__|@triton\.jit",
-    "launches": r"<<<|cudaLaunchKernelEx|cudaLaunchCooperativeKernel|\w+\[\s*(?:grid|lambda|\()[^\]\n]*\]\s*\(",
-    "loops": r"\bfor\b|\bwhile\b",
-    "branches": r"\bif\b",
-    "barriers": r"__syncthreads|__syncwarp|bar\.sync|debug_barrier|barrier\.cluster|cluster\.sync|mbarrier",
-    "shared": r"__shared__",
-    "tensor_cores": r"\bmma\b|mma_|wgmma|wmma|tl\.dot|mma\.sync",
-    "async_copies": r"cp\.async|cp_async|cuda::memcpy_async|num_stages|bulk",
-    "wide_loads": r"float4|float2|uint4|int4|ulonglong2|uint2|longlong2|__m256|__m512|_mm\d*_loadu",
-    "simd": r"_mm\d+_|#pragma omp simd|__builtin_|vector_size",
-    "streamed": r"__ldcs|__stcs|__ldg|\.cs\b|evict_first|cache_modifier|stream_ps",
-    "shuffles": r"__shfl|__reduce_\w+_sync|redux",
-    "atomics": r"atomic\w+|tl\.atomic",
-    "votes": r"__ballot|__popc|__match",
-    "unrolled": r"#pragma unroll|tl\.static_range",
-    "inline_assembly": r"asm\s*volatile|asm\s*\(",
-    "fast_math": r"__expf|__fdividef|rsqrt|__frcp|use_fast_math|tl\.math",
-    "clusters": r"cluster",
-    "threads": r"std::thread|#pragma omp parallel|pthread",
-    "wide_sums": r"\bdouble\b|float64",
-    "half": r"half|bfloat16|__nv_bfloat|float16|fp8|e4m3",
-    "memory_loads": r"tl\.load|\[\s*\w+[^\]\n]*\]\s*;|__ldg|ld\.global",
-    "memory_stores": r"tl\.store|\]\s*=[^=]|st\.global",
-    "allocations": r"torch\.empty|torch\.zeros|cudaMalloc|new\s+\w+\[",
-    "tensor_calls": r"torch\.\w+\(",
+    "launches": r"cudaLaunch\w*",
+    "loops": r"for|while",
+    "branches": r"if|tl\.where",
+    "barriers": r"__sync\w+|bar\.sync\w*|tl\.debug_barrier|.*barrier.*",
+    "shared": r"__shared__|extern",
+    "tensor_cores": r".*mma.*|tl\.dot",
+    "async_copies": r"cp\.async.*|cp_async.*|.*memcpy_async|.*bulk.*|num_stages",
+    "descriptors": r".*descriptor.*|.*tensor_map.*|.*TensorMap.*",
+    "wide_loads": r"u?(?:int|longlong)[248]|float[24]|__m256\w*|__m512\w*|_mm\d*_loadu\w*",
+    "simd": r"_mm\d+_\w+|simd|__builtin_\w+|vector_size",
+    "streamed": r"__ldcs|__stcs|__ldg|.*\.cs|evict_first|cache_modifier|eviction_policy|.*stream_ps",
+    "shuffles": r"__shfl\w*|__reduce_\w+_sync|redux.*",
+    "atomics": r"atomic\w+|tl\.atomic\w*",
+    "votes": r"__ballot\w*|__popc\w*|__match\w*",
+    "unrolled": r"unroll|tl\.static_range",
+    "inline_assembly": r"asm|__asm__",
+    "fast_math": r"__expf|__fdividef|\w*rsqrt\w*|__frcp\w*|use_fast_math|tl\.math\.\w+",
+    "clusters": r".*cluster.*",
+    "threads": r"std::thread|omp|pthread\w*",
+    "wide_sums": r"double|.*float64",
+    "half": r"\w*half\w*|.*bfloat.*|.*float16|.*fp8.*|.*e4m3.*",
+    "memory_loads": r"tl\.load|__ldg|ld\.global.*",
+    "memory_stores": r"tl\.store|st\.global.*",
+    "allocations": r"torch\.(?:empty|zeros|ones|full)\w*|cudaMalloc\w*",
+    "tensor_calls": r"torch\.\w+",
 }
-_COUNTED: tuple[tuple[str, re.Pattern[str]], ...] = tuple((name, re.compile(pattern)) for name, pattern in COUNTED.items())
+"""Words, dotted names included, that count for a feature."""
+
+SIGNS: Mapping[str, str] = {"launches": "<<<", "triton_launches": "](", "stores": "] = ", "sums": "+="}
+_WORDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple((name, re.compile(pattern)) for name, pattern in WORDS.items())
+_WORD = re.compile(r"@?[A-Za-z_][\w.]*(?:::[\w.]+)*")
 _CONSTANT = re.compile(
     r"constexpr\s+(?:static\s+)?\w+\s+(\w+)\s*=\s*(\d+)\s*;|#define\s+(\w+)\s+(\d+)\s*$|^\s*([A-Z][A-Z0-9_]*)\s*=\s*(\d+)\s*$"
     r"|\b(num_warps|num_stages|maxnreg)\s*=\s*(\d+)|__launch_bounds__\(\s*(\d+)",
     re.MULTILINE,
 )
-_TOKEN = re.compile(r"[A-Za-z_]\w*|\d+|[^\s\w]")
 
 
 def extract(sample: Sample) -> dict[str, float]:
@@ -61,10 +66,21 @@ def extract(sample: Sample) -> dict[str, float]:
 @lru_cache(maxsize=4096)
 def code_features(sources: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
     text = "\n".join(sources)
-    rows = [("code:tokens", math.log1p(len(tokens_of(sources)))), ("code:lines", math.log1p(text.count("\n")))]
-    rows += [(f"code:{name}", math.log1p(len(pattern.findall(text)))) for name, pattern in _COUNTED]
+    words = Counter(_WORD.findall(text))
+    counts: Counter[str] = Counter({name: text.count(sign) for name, sign in SIGNS.items()})
+    for word, count in words.items():
+        for name in _kinds(word):
+            counts[name] += count
+    rows = [("code:words", math.log1p(words.total())), ("code:lines", math.log1p(text.count("\n")))]
+    rows += [(f"code:{name}", math.log1p(counts[name])) for name in {**WORDS, **SIGNS}]
     rows += [(f"const:{name}", math.log2(1 + value)) for name, value in _constants(text).items()]
     return tuple(rows)
+
+
+@lru_cache(maxsize=65536)
+def _kinds(word: str) -> tuple[str, ...]:
+    """Features that a word counts for. A program has few hundred distinct words, and kernels of one space share most."""
+    return tuple(name for name, pattern in _WORDS if pattern.fullmatch(word))
 
 
 def _constants(text: str) -> dict[str, int]:
@@ -76,11 +92,6 @@ def _constants(text: str) -> dict[str, int]:
         number = min(int(value), 2**62)
         values[name.lower()] = max(values.get(name.lower(), 0), number)
     return values
-
-
-@lru_cache(maxsize=4096)
-def tokens_of(sources: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(_TOKEN.findall("\n".join(sources)))
 
 
 def _compile_features(sample: Sample) -> Iterator[tuple[str, float]]:

@@ -23,7 +23,7 @@ LIBRARIES = ("numpy", "scipy", "sklearn", "threadpoolctl")
 LEAST_LEARNT = 8
 """Passing samples before a regression is better than the claims."""
 
-SEARCH_GROWTH = 1.3
+SEARCH_GROWTH = 1.5
 """The kernel's weights are searched again when the samples have grown by this factor; in between outcomes only join the fit."""
 
 MOST_HERE, MOST_ELSEWHERE = 400, 150
@@ -93,13 +93,19 @@ class Statistical:
         program was started in between."""
         from ksearch.surrogates.regression import fit
 
-        size = milestone(len(self.known))
+        size = self._searched_size(sample)
         key = size, f"{sample.definition}@{sample.device}"
         if key not in self._weights:
             learnt = self._chosen(sample, size)
             enough = sum(other.reward is not None for other in learnt) >= LEAST_LEARNT
             self._weights[key] = fit(learnt).process.weights if enough else None
         return self._weights[key]
+
+    def _searched_size(self, sample: Sample) -> int:
+        """How many of the known samples there were at the last milestone of this definition's own."""
+        here = [index for index, other in enumerate(self.known) if (other.definition, other.device) == (sample.definition, sample.device)]
+        passed = milestone(len(here))
+        return here[passed - 1] + 1 if passed else here[0] if here else len(self.known)
 
     def _chosen(self, sample: Sample, size: int | None = None) -> list[Sample]:
         known = self.known[:size]
@@ -109,7 +115,9 @@ class Statistical:
 
 
 def milestone(count: int) -> int:
-    """The last size at which weights are searched for: LEAST_LEARNT, then SEARCH_GROWTH times the one before."""
+    """The last size at which weights are searched for: LEAST_LEARNT, then SEARCH_GROWTH times the one before; 0 below."""
+    if count < LEAST_LEARNT:
+        return 0
     size = LEAST_LEARNT
     while (ahead := math.ceil(size * SEARCH_GROWTH)) <= count:
         size = ahead

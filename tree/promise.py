@@ -194,13 +194,18 @@ def _moves(state: State, lines: Lines) -> list[Move]:
 
 
 def _retries(state: State, waiting: Iterable[Node], honesty: float, best: float) -> list[Move]:
-    """Plans whose attempts all failed, or whose only attempt was cancelled."""
+    """Plans whose attempts all failed or were skipped, or whose only attempt was cancelled. What a trusted forecaster said of
+    the code that was written counts more than what the plan's last step usually brings."""
     c, found = state.constants, []
     for node in waiting:
         assert node.action is not None
         expected = prospect(node.action, state.credits[node.step], honesty, c)
         success = expected.success * c.repair_share**node.attempts
-        found.append(Move(_hope(node.parent_own, expected, success, best), node, "write"))
+        hope = _hope(node.parent_own, expected, success, best)
+        if node.foreseen is not None and hope > IMPOSSIBLE:
+            reward, sigma = node.foreseen
+            hope = max(IMPOSSIBLE, math.log(success) + log_expected_improvement(reward, sigma, best))
+        found.append(Move(hope, node, "write"))
     return found
 
 
