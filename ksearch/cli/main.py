@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ksearch.cli import config, definitions, doctor, evaluate, run, runs
+from ksearch.cli import bench, config, definitions, doctor, evaluate, run, runs
 from ksearch.errors import KsearchError
 
 app = typer.Typer(
@@ -35,7 +35,7 @@ def _options(
     """Options that stand before the command."""
 
 
-for _register in (run.register, runs.register, config.register, evaluate.register, doctor.register):
+for _register in (run.register, runs.register, config.register, evaluate.register, doctor.register, bench.register):
     _register(app)
 app.command("definitions", help="List the definitions, or describe one.")(definitions.definitions_command)
 
