@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ksearch.cli import config, definitions, doctor, evaluate, report, run, runs, steer, surrogate, ui, verify
+from ksearch.cli import bench, config, definitions, doctor, evaluate, report, run, runs, steer, surrogate, ui, verify
 from ksearch.errors import KsearchError
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ for _group in (
     evaluate,
     verify,
     surrogate,
+    bench,
     config,
     doctor,
 ):
