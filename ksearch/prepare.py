@@ -18,6 +18,7 @@ from ksearch.definitions.solutions import load_solution
 from ksearch.devices import Device
 from ksearch.errors import BadInput
 from ksearch.evaluators.places import IN_FLIGHT, device_at, evaluator_at, kind_of
+from ksearch.forecasting.choice import check_forecaster, choose_forecaster
 from ksearch.jobs import JobFactory
 from ksearch.judge.verdict import JudgedWorkload
 from ksearch.root import REFERENCE_ORIGIN
@@ -52,6 +53,8 @@ class Setup:
 
 def prepare(settings: Settings) -> Setup:
     """Resolve and check everything that settings name. Raises BadInput; writes nothing."""
+    if (forecaster := choose_forecaster(settings).name) is not None:
+        check_forecaster(forecaster)
     dataset = read_dataset(settings.dataset) if settings.dataset is not None else None
     definition = load_definition(settings.definition, dataset)
     device = device_at(settings.evaluator, settings.device)
@@ -107,7 +110,8 @@ def _with_notes(setup: Setup, dataset: Dataset | None) -> Setup:
         f"workloads   {len(setup.full)} ({regimes}); {len(setup.subset)} of them time each candidate, all of them a promotion",
         f"baseline    {baseline}",
         f"planner     playbook ({templates})",
-        f"policy      {settings.policy}; surrogate none (every candidate is measured)",
+        f"policy      {settings.policy}",
+        f"surrogate   {choose_forecaster(settings).note}",
         f"evaluator   {settings.evaluator}, {parallel_of(setup)} candidates in flight",
         f"budget      {budget_line(settings)}",
     )

@@ -68,8 +68,11 @@ class Settings(_Model):
     """Allowed languages; empty means every language that the device runs."""
     allow_libraries: bool = False
     planner: Literal["auto", "playbook"] = "auto"
-    policy: Literal["puct", "greedy", "evolution", "best-of-n", "random"] = "puct"
-    surrogate: Literal["auto", "none"] = "auto"
+    policy: Literal["puct", "puct-mean", "greedy", "evolution", "best-of-n", "random"] = "puct"
+    surrogate: Literal["auto", "none", "neighbours", "statistical", "llm", "ensemble"] = "auto"
+    """Who forecasts candidates. auto: statistical where scikit-learn is installed, else neighbours."""
+    surrogate_budget: Literal["auto"] | Annotated[float, Field(ge=0, lt=1)] = "auto"
+    """Share of written candidates that may go unmeasured once the forecaster is trusted; 0 measures all of them."""
     evaluator: Annotated[str, Field(pattern=r"^(local|fake|command:.*\S.*|bundle:.*\S.*)$")] = "local"
     """'local', 'fake', 'command:PROGRAM ARGUMENTS' (a judge that speaks JSON lines) or 'bundle:FOLDER'."""
     seed: int = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Callable, Iterable
 
+from ksearch.tree.credit import Credit
 from ksearch.tree.errors import IllegalChange
 from ksearch.tree.node import Node, Refusal, key_digest, queue_order
 from ksearch.tree.state import State
@@ -19,6 +20,7 @@ from ksearch.tree.types import (
     Cancelled,
     Change,
     Failed,
+    Foreseen,
     Issued,
     Measured,
     NodeId,
@@ -47,6 +49,8 @@ def apply(state: State, change: Change) -> None:
             _issue(state, ticket)
         case Settled(ticket=id, outcome=outcome):
             _settle(state, id, outcome)
+        case Foreseen():
+            _foresee(state, change)
         case Pinned() | Unpinned() | Banned() | Unbanned():
             _guide(state, change)
 
@@ -58,8 +62,11 @@ def _open_arm(state: State, change: ArmOpened) -> None:
     if change.action not in parent.queue:
         raise IllegalChange(f"{change.action.key!r} is not queued at node {parent.id}")
     action = parent.queue.pop(parent.queue.index(change.action))
-    digest = parent.digest ^ key_digest(action.key)
+    step = key_digest(action.key)
+    digest = parent.digest ^ step
     del state.queued[digest]
+    state.frontier.open(parent, step)
+    state.credits.setdefault(step, Credit())
     node = Node(change.node, parent, action, digest)
     state.nodes.append(node)
     state.standing[digest] = node
@@ -67,7 +74,15 @@ def _open_arm(state: State, change: ArmOpened) -> None:
         state.reached[key_digest(action.leads_to)] = node
     parent.children.append(node)
     parent.open_arms += 1
+    _line_up(state, node)
     _refresh(state, parent)
+
+
+def _foresee(state: State, change: Foreseen) -> None:
+    node = state.node(change.node)
+    if not (credible(change.reward) and credible(change.sigma) and change.sigma > 0.0):
+        raise IllegalChange(f"{change.reward} ± {change.sigma} nats can't be a forecast")
+    node.foreseen = ((to_units(change.reward) - state.root_units) * UNIT, change.sigma)
 
 
 def _issue(state: State, ticket: Ticket) -> None:
@@ -79,6 +94,7 @@ def _issue(state: State, ticket: Ticket) -> None:
     state.next_ticket = TicketId(ticket.ticket + 1)
     if isinstance(ticket, Write):
         node.writing = ticket.ticket
+        _credit(state, node).flying += 1
         _back_up(node, in_flight=1)
     else:
         node.proposing = ticket.ticket
@@ -98,6 +114,7 @@ def _settle(state: State, id: TicketId, outcome: Outcome) -> None:
             _queue(state, node, outcome.actions)
     else:
         node.writing = None
+        _credit(state, node).flying -= 1
         _settle_write(state, node, outcome)
     _refresh(state, node)
 
@@ -115,6 +132,8 @@ def _settle_write(state: State, node: Node, outcome: Outcome) -> None:
         case Measured(reward=reward):
             _prove(state, node, reward)
         case Failed(stage=stage):
+            # Its repairs are further attempts at the same idea, not further ideas that failed.
+            _credit(state, node).failed += node.own_failed == 0
             node.own_failed += 1
             node.failed_stage = stage
             _back_up(node, in_flight=-1, visits=1, failed=1)
@@ -144,7 +163,14 @@ def _prove(state: State, node: Node, reward: float) -> None:
     parent = node.parent
     assert parent is not None, "the root is never written for"
     assert parent.own_reward is not None, "only proven plans have children"
-    state.honesty.add(node.gain, to_units(reward) - to_units(parent.own_reward))
+    gained = to_units(reward) - to_units(parent.own_reward)
+    state.honesty.add(node.gain, gained)
+    _credit(state, node).add(gained)
+
+
+def _credit(state: State, node: Node) -> Credit:
+    """Every step that was opened has one."""
+    return state.credits[node.step]
 
 
 def _back_up(node: Node, *, in_flight: int, visits: int = 0, failed: int = 0, skipped: int = 0) -> None:
@@ -172,6 +198,7 @@ def _offer(state: State, node: Node, actions: Iterable[Action]) -> bool:
             continue
         insort(node.queue, action, key=queue_order)
         state.queued[node.digest ^ step] = node
+        state.frontier.queue(node, action, step, known=step in state.credits)
         if action.leads_to is not None:
             state.reached[key_digest(action.leads_to)] = node
         accepted = True
@@ -233,8 +260,12 @@ def _withdraw(state: State, node: Node) -> bool:
     """Take banned actions out of the queue; whether there were any."""
     banned = [action for action in node.queue if state.is_banned(action)]
     for action in banned:
+        step = key_digest(action.key)
         node.queue.remove(action)
-        del state.queued[node.digest ^ key_digest(action.key)]
+        del state.queued[node.digest ^ step]
+        state.frontier.withdraw(node, step)
+        if action.leads_to is not None:
+            del state.reached[key_digest(action.leads_to)]
         node.refusals[action.key] = Refusal(action, BANNED)
     return bool(banned)
 
@@ -259,11 +290,16 @@ def _is_proven(state: State, id: NodeId) -> bool:
     return 0 <= id < len(state.nodes) and state.nodes[id].proven
 
 
+def _line_up(state: State, node: Node) -> None:
+    state.frontier.place(node, may_write=state.can_write(node), may_ask=state.can_propose(node))
+
+
 def _refresh(state: State, node: Node) -> None:
     """Bring the selectable flags from `node` to the root up to date: a descent then never has to turn back.
 
     The flag of an ancestor can change only when its child's did. The greedy policy's cached claims are dropped all the way.
     """
+    _line_up(state, node)
     flags_may_change = True
     at: Node | None = node
     while at is not None:

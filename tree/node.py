@@ -24,7 +24,8 @@ class Node:
 
     `visits`, `in_flight`, `skipped`, `failed`, `total_units` and `best` are of the subtree (N, O, K, F, S and M);
     names starting with `own_` are of the plan itself. `own` and `best` are relative to the root's reward, `own_reward` and
-    `best_reward` as they were told. An attempt that passed proves a plan and is its last, hence one own reward.
+    `best_reward` as they were told, `foreseen` a relative forecast and its standard deviation. An attempt that passed proves
+    a plan and is its last, hence one own reward.
 
     A plain slotted class, not a dataclass: there are as many as plans, and selection reads them in its inner loop.
     """
@@ -40,11 +41,13 @@ class Node:
         "digest",
         "failed",
         "failed_stage",
+        "foreseen",
         "frontier_claim",
         "fruitless",
         "gain",
         "id",
         "in_flight",
+        "in_line",
         "open_arms",
         "own",
         "own_failed",
@@ -86,6 +89,7 @@ class Node:
         self.own_skipped = 0
         self.failed_stage: str | None = None
         self.writing: TicketId | None = None
+        self.foreseen: tuple[float, float] | None = None
 
         self.queue: list[Action] = []
         self.proposing: TicketId | None = None
@@ -95,6 +99,7 @@ class Node:
         self.selectable = True
         self.open_arms = 0
         self.frontier_claim: float | None = None
+        self.in_line = 0
 
     @property
     def proven(self) -> bool:
@@ -125,6 +130,11 @@ class Node:
 
     def plan(self) -> Plan:
         return self._plan
+
+    @property
+    def step(self) -> int:
+        """The digest of the last action's key; the root's is 0."""
+        return 0 if self.parent is None else self.digest ^ self.parent.digest
 
     def takes_step(self, step: int) -> bool:
         """Whether this plan has a step of this `key_digest`: what its node's digest differs by from its parent's."""

@@ -1,73 +1,31 @@
 """Policies: where the next ticket goes. All decide over the same state, planner, coder and judge, so they can be compared.
 
-A policy takes one step at a time and alters nothing: `Tree.ask` applies each step as a change before asking for the next.
-A policy holds no state of its own, so a tree rebuilt from its log decides as the live one would have.
+The default, `puct`, has a module of its own (`tree.promise`); these are the arms it is measured against.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
 
 from ksearch.tree.evolution import drawn_by_rank
 from ksearch.tree.node import Node, expected_gain
+from ksearch.tree.policy import OpenArm, Policy, ProposeAt, Step, WriteAt
+from ksearch.tree.promise import Puct
 from ksearch.tree.puct import best_arm
-from ksearch.tree.scoring import Yardstick
+from ksearch.tree.scoring import MeanScored, Yardstick
 from ksearch.tree.state import State
 from ksearch.tree.statistics import widening_limit
-from ksearch.tree.types import Action
 
 
-@dataclass(frozen=True, slots=True)
-class OpenArm:
-    """Make a queued proposal a child of `parent`; a further step follows in the same ask."""
-
-    parent: Node
-    action: Action
-
-
-@dataclass(frozen=True, slots=True)
-class WriteAt:
-    node: Node
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class ProposeAt:
-    node: Node
-    why: str
-
-
-Step: TypeAlias = OpenArm | WriteAt | ProposeAt
-
-
-class Policy(Protocol):
-    """`step` is called only while something is legal, and must return a legal step.
-
-    A descent begins at `state.start`: the root, or what the user pinned; it is proven. `opened` is the arm that the step
-    before opened in the same ask: nothing above that arm has changed since, so a policy may go on from there instead.
-    `max_depth` bounds the plans it looks at, None for no bound of its own.
-    """
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def max_depth(self) -> int | None: ...
-
-    def step(self, state: State, opened: Node | None, rng: random.Random) -> Step: ...
-
-
-class Puct:
-    """Monte Carlo tree search: PUCT with virtual loss, progressive widening, one attempt in flight for each plan.
+class MeanPuct(MeanScored):
+    """Monte Carlo tree search as in games: PUCT with virtual loss, progressive widening, one attempt in flight for each plan.
 
     Descends by score until it meets a plan to write for, or one that may have more arms than it has: that takes its best
     queued proposal, or asks for new ones when the queue is empty and goes on among its arms meanwhile.
     """
 
-    name = "puct"
+    name = "puct-mean"
     max_depth: int | None = None
 
     def step(self, state: State, opened: Node | None, rng: random.Random) -> Step:
@@ -84,13 +42,13 @@ class Puct:
             at = arm
 
     def _widen(self, state: State, at: Node) -> Step | None:
-        limit = widening_limit(at.visits, at.in_flight, state.constants)
+        limit = widening_limit(at.visits + at.skipped, at.in_flight, state.constants)
         if len(at.children) >= limit and at.open_arms > 0:
             return None
         return _new_arm(state, at, f"{len(at.children)} arms of {limit} allowed at {at.visits + at.in_flight} visits, none queued")
 
 
-class Greedy:
+class Greedy(MeanScored):
     """Best-first by the planner's own word: the largest sum of P(success) g along the path, nothing measured counts.
 
     A plan without queued proposals stands in line with its own claim, to be asked for more.
@@ -115,7 +73,7 @@ class Greedy:
             at = arm
 
 
-class BestOfN:
+class BestOfN(MeanScored):
     """Independent attempts from the root, one level deep: an arm is repaired to its end before the next is opened."""
 
     name = "best-of-n"
@@ -130,7 +88,7 @@ class BestOfN:
         return step
 
 
-class Uniform:
+class Uniform(MeanScored):
     """A uniform draw at every node among its legal arms and, where there can be one, a new arm. Claims and rewards are ignored."""
 
     name = "random"
@@ -152,7 +110,7 @@ class Uniform:
                 return WriteAt(at, f"drawn among {len(arms)} legal arms")
 
 
-class Evolution:
+class Evolution(MeanScored):
     """Islands with an archive: a parent drawn by rank takes the planner's best queued step; see `tree.evolution`.
 
     A child of the parent that failed is repaired before it gets another. When no archived plan can grow, any legal ticket goes.
@@ -164,7 +122,8 @@ class Evolution:
     def step(self, state: State, opened: Node | None, rng: random.Random) -> Step:
         if opened is not None:
             return WriteAt(opened, f"child of node {opened.parent.id if opened.parent else 0}, drawn by rank")
-        fertile = [node for node in state.archive.drawn(rng) if _may_grow(state, node)]
+        start = state.start
+        fertile = [node for node in state.archive.drawn(rng) if _may_grow(state, node) and _is_below(node, start)]
         if not fertile:
             return Uniform().step(state, opened, rng)
         parent = drawn_by_rank(fertile, rng)
@@ -178,6 +137,7 @@ class Evolution:
 
 POLICIES: dict[str, Callable[[], Policy]] = {
     "puct": Puct,
+    "puct-mean": MeanPuct,
     "greedy": Greedy,
     "evolution": Evolution,
     "best-of-n": BestOfN,
@@ -190,6 +150,10 @@ def policy_named(name: str) -> Policy:
     if name not in POLICIES:
         raise ValueError(f"unknown policy {name!r}; choose one of {', '.join(POLICIES)}")
     return POLICIES[name]()
+
+
+def _is_below(node: Node, start: Node) -> bool:
+    return start.parent is None or any(at is start for at in node.path())
 
 
 def _new_arm(state: State, at: Node, why: str) -> Step | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 
 from ksearch.tree.constants import Constants
+from ksearch.tree.credit import Credit
 from ksearch.tree.errors import IllegalChange, UnknownNode
 from ksearch.tree.evolution import Archive
+from ksearch.tree.frontier import Frontier
 from ksearch.tree.node import Node
 from ksearch.tree.statistics import Honesty, Scale, credible, to_units
 from ksearch.tree.types import REFINE, ROOT, Action, NodeId, Propose, Ticket, TicketId, Write, WriteMode
@@ -17,7 +19,8 @@ class State:
 
     `pins` are the nodes that the user wants searched first, each with its visits when it was pinned; `bans` the techniques
     and action keys that the user wants no more of.
-    `reached` does both by the digest of what a plan leads to, for the plans whose planner said so.
+    `reached` does both by the digest of what a plan leads to, for the plans whose planner said so. `credits` holds what is
+    known of each step that was ever opened, by the digest of its key.
     """
 
     def __init__(self, root_reward: float, sigma_noise: float, constants: Constants, max_depth: int) -> None:
@@ -40,8 +43,11 @@ class State:
         self.honesty = Honesty()
         self.scale = Scale()
         self.archive = Archive(self.root)
+        self.credits: dict[int, Credit] = {}
         self.pins: dict[NodeId, int] = {}
         self.bans: set[str] = set()
+        self.frontier = Frontier()
+        self.frontier.place(self.root, may_write=False, may_ask=self.can_propose(self.root))
 
     @property
     def start(self) -> Node:

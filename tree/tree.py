@@ -13,7 +13,7 @@ from ksearch.tree.constants import DEFAULTS, Constants
 from ksearch.tree.errors import UnknownTicket
 from ksearch.tree.fold import apply
 from ksearch.tree.node import Refusal
-from ksearch.tree.selection import OpenArm, Policy, WriteAt
+from ksearch.tree.policy import OpenArm, Policy, WriteAt
 from ksearch.tree.snapshot import Snapshot, snapshot
 from ksearch.tree.state import State
 from ksearch.tree.types import (
@@ -150,14 +150,14 @@ class Tree:
         return (change,)
 
     def node(self, id: NodeId) -> NodeView:
-        return Reader(self._state).view(self._state.node(id))
+        return Reader(self._state, self.policy).view(self._state.node(id))
 
     def nodes(self, ids: Iterable[NodeId] | None = None) -> Iterator[NodeView]:
         """These nodes in this order; without `ids` all, in the order they were opened, the root first.
 
         What the views share is computed once. Don't apply changes while iterating.
         """
-        reader = Reader(self._state)
+        reader = Reader(self._state, self.policy)
         chosen = self._state.nodes if ids is None else map(self._state.node, ids)
         return map(reader.view, chosen)
 
@@ -187,21 +187,25 @@ class Tree:
 
     def arms(self, id: NodeId) -> tuple[ArmOutcome, ...]:
         """What became of each arm of a node."""
-        return Reader(self._state).outcomes(self._state.node(id))
+        return Reader(self._state, self.policy).outcomes(self._state.node(id))
 
     def siblings(self, id: NodeId) -> tuple[ArmOutcome, ...]:
         """What became of a node's siblings; none for the root."""
         parent = self._state.node(id).parent
         if parent is None:
             return ()
-        return tuple(arm for arm in Reader(self._state).outcomes(parent) if arm.node != id)
+        return tuple(arm for arm in Reader(self._state, self.policy).outcomes(parent) if arm.node != id)
 
     def refused(self, id: NodeId) -> tuple[Refusal, ...]:
         """Proposals at a node that were not queued, and why."""
         return tuple(self._state.node(id).refusals.values())
 
     def explain(self, id: NodeId) -> Explanation:
-        return Reader(self._state).explain(self._state.node(id))
+        return Reader(self._state, self.policy).explain(self._state.node(id))
+
+    def explanations(self) -> Iterator[Explanation]:
+        """Of every node, in the order they were opened; what siblings share is computed once."""
+        return map(Reader(self._state, self.policy).explain, self._state.nodes)
 
     def known_plans(self) -> KnownPlans:
         """Canonical keys of all plans, queued ones included. Live: it follows the tree."""

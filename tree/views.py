@@ -8,7 +8,8 @@ from enum import StrEnum
 from functools import cached_property
 
 from ksearch.tree.node import Node, Refusal, expected_gain, key_digest, plan_digest
-from ksearch.tree.scoring import Yardstick, arm_terms, node_mean, node_prior_value, node_value, sibling_priors, visits_below
+from ksearch.tree.policy import Policy
+from ksearch.tree.scoring import Terms, Yardstick, arm_terms, node_mean, node_prior_value, node_value, sibling_priors, visits_below
 from ksearch.tree.state import State
 from ksearch.tree.statistics import from_units, normalised
 from ksearch.tree.types import Action, NodeId, Plan, PlanKey, Ticket, plan_key
@@ -92,11 +93,13 @@ class ArmOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a node would or wouldn't be chosen among its siblings now.
+    """Why a node would or wouldn't be chosen among its siblings now, by the tree's policy.
 
-    total = q_tilde + exploration; q_tilde = q (N + 1) / (N + 1 + O); exploration =
-    c prior sqrt(arms) sqrt(max(1, visits_beside)) / (1 + N + O + K), `visits_beside` the sum of N + O over all siblings and
-    itself. `rank` counts from 1 among the `arms`. `legal` says whether anything at or below it can be asked for now.
+    total = q_tilde + exploration. For `puct`, q = q_tilde is the expected improvement of the best step on offer below, relative
+    to the best at its parent, `prior` is even over what can be done there, and exploration is `tree.promise`'s. For the others q is
+    the normalised value, q_tilde = q (N + 1) / (N + 1 + O), exploration = c prior sqrt(arms) sqrt(max(1, visits_beside)) /
+    (1 + N + O + K), `visits_beside` the sum of N + O over all siblings and itself. `rank` counts from 1 among the `arms`.
+    `legal` says whether anything at or below it can be asked for now.
     """
 
     node: NodeId
@@ -167,10 +170,12 @@ class KnownNow(Container[PlanKey]):
 class Reader:
     """Views of many nodes at one moment: what they share is computed once."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, policy: Policy) -> None:
         self._state = state
+        self._policy = policy
         self._yardstick = Yardstick.of(state)
         self._priors: dict[NodeId, dict[NodeId, float]] = {}
+        self._rows: dict[NodeId, dict[NodeId, Terms]] = {}
 
     @cached_property
     def _exhausted(self) -> set[NodeId]:
@@ -204,7 +209,7 @@ class Reader:
             status=self.status(node),
             own=_own_counts(node),
             subtree=_subtree_counts(state, node),
-            prior_value=root_reward + node_prior_value(node, honesty),
+            prior_value=root_reward + node_prior_value(state, node, honesty),
             mean=root_reward + node_mean(state, node, honesty),
             value=root_reward + value,
             q=normalised(value, self._yardstick.low, self._yardstick.span),
@@ -221,28 +226,36 @@ class Reader:
         return tuple(self._outcome(arm) for arm in parent.children)
 
     def explain(self, node: Node) -> Explanation:
-        arms = [node] if node.parent is None else node.parent.children
         beside = node.visits + node.in_flight if node.parent is None else visits_below(node.parent)
-        rows = arm_terms(self._state, arms, beside, self._yardstick)
-        mine = rows[arms.index(node)]
+        rows = self._terms(node)
+        mine = rows[node.id]
         honesty, root_reward = self._yardstick.honesty, self._state.root_reward
         return Explanation(
             node=node.id,
             parent=None if node.parent is None else node.parent.id,
             legal=node.selectable,
             honesty=honesty,
-            prior_value=root_reward + node_prior_value(node, honesty),
+            prior_value=root_reward + node_prior_value(self._state, node, honesty),
             mean=root_reward + node_mean(self._state, node, honesty),
             value=root_reward + node_value(self._state, node, honesty),
             q=mine.q,
             q_tilde=mine.q_tilde,
             prior=mine.prior,
-            arms=len(arms),
+            arms=len(rows),
             visits_beside=beside,
             exploration=mine.exploration,
             total=mine.total,
-            rank=1 + sum(row.total > mine.total for row in rows),
+            rank=1 + sum(row.total > mine.total for row in rows.values()),
         )
+
+    def _terms(self, node: Node) -> dict[NodeId, Terms]:
+        """Of the node and all its siblings. The root has none and is never chosen: it is shown as the only arm of nothing."""
+        if node.parent is None:
+            return {node.id: arm_terms(self._state, [node], node.visits + node.in_flight, self._yardstick)[0]}
+        if node.parent.id not in self._rows:
+            rows = self._policy.terms(self._state, node.parent)
+            self._rows[node.parent.id] = {arm.id: row for arm, row in zip(node.parent.children, rows, strict=True)}
+        return self._rows[node.parent.id]
 
     def _outcome(self, arm: Node) -> ArmOutcome:
         assert arm.action is not None, "arms are never the root"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ksearch.cli import config, definitions, doctor, evaluate, inspect, report, run, runs, steer
+from ksearch.cli import bench, config, definitions, doctor, evaluate, inspect, report, run, runs, steer, surrogate, ui, verify
 from ksearch.errors import KsearchError
 
 app = typer.Typer(
@@ -41,7 +41,11 @@ for _group in (
     steer,
     report,
     inspect,
+    ui,
     evaluate,
+    verify,
+    surrogate,
+    bench,
     config,
     doctor,
 ):

@@ -178,6 +178,8 @@ class Verdict(Frozen):
     timer: str | None = None
     """'judge-clock' (cpu), 'cupti' or 'cuda-events'; never mixed within a run."""
     isolation: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    """What the candidate brought into its process or ran on the device beside its own code: shared libraries, vendor kernels."""
     hidden: Literal["full", "partial", "none"] = "none"
     resolution_us: float | None = None
     noise_ln: float | None = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import starmap
 
 from ksearch.budget import Resource
 from ksearch.records.history import History, Moment
@@ -11,6 +13,7 @@ from ksearch.records.model import (
     BudgetRecord,
     CandidateRecord,
     EvaluationRecord,
+    ForecastRecord,
     NodeRecord,
     RefusedRecord,
     RunRecord,
@@ -20,8 +23,9 @@ from ksearch.records.model import (
 )
 from ksearch.store.events import EvaluationSettled
 from ksearch.store.fold import CandidateState, RunState
+from ksearch.store.forecasts import shown
 from ksearch.store.log import RunMeta
-from ksearch.tree import NodeView
+from ksearch.tree import Explanation, NodeView, Tree
 from ksearch.tree.types import Action, Failed, Measured
 from ksearch.worldmodel.types import Belief
 
@@ -29,13 +33,17 @@ _START = Moment(0, 0.0)
 
 
 def run_record(state: RunState, history: History, meta: RunMeta, timer: str | None) -> RunRecord:
-    nodes = () if state.tree is None else tuple(node_record(state, history, view) for view in state.tree.nodes())
+    nodes = () if state.tree is None else _nodes(state, history, state.tree)
     rows = {
         "nodes": nodes, "candidates": tuple(candidate_record(state, history, candidate) for candidate in state.candidates.values()),
         "tickets": tuple(ticket_record(state, history, ticket) for ticket in history.decisions),
         "progress": tuple(history.progress), "incumbents": tuple(history.incumbents), "techniques": technique_records(state),
     }  # fmt: skip
     return head_record(state, history, meta, timer).model_copy(update=rows)
+
+
+def _nodes(state: RunState, history: History, tree: Tree) -> tuple[NodeRecord, ...]:
+    return tuple(starmap(partial(node_record, state, history), zip(tree.nodes(), tree.explanations(), strict=True)))
 
 
 def head_record(state: RunState, history: History, meta: RunMeta, timer: str | None) -> RunRecord:
@@ -51,6 +59,8 @@ def head_record(state: RunState, history: History, meta: RunMeta, timer: str | N
         sigma_noise=None if state.root is None else state.root.sigma_noise,
         honesty=None if tree is None else tree.honesty,
         incumbent=history.incumbents[-1] if history.incumbents else None, budget=_budget(state),
+        branched=None if header.branched is None else f"{header.branched.run}@{header.branched.seq}",
+        pins=() if tree is None else tree.pins, bans=() if tree is None else tuple(sorted(tree.bans)),
     )  # fmt: skip
 
 
@@ -85,7 +95,7 @@ def action_record(action: Action) -> ActionRecord:
     )  # fmt: skip
 
 
-def node_record(state: RunState, history: History, view: NodeView) -> NodeRecord:
+def node_record(state: RunState, history: History, view: NodeView, terms: Explanation) -> NodeRecord:
     opened = history.opened.get(view.id, _START)
     written = state.candidates_of(view.id)
     shown = state.best_candidate_of(view.id) or (written[-1] if written else None)
@@ -98,14 +108,13 @@ def node_record(state: RunState, history: History, view: NodeView) -> NodeRecord
         gain=_gain(state, view), queued=tuple(action_record(proposal.action) for proposal in view.queued),
         refused=tuple(RefusedRecord(action=action_record(r.action), reason=r.reason) for r in view.refused),
         candidates=tuple(candidate.id for candidate in written), shown=None if shown is None else shown.id,
-        tickets=tuple(history.by_node.get(view.id, ())), score=_score(state, view), seq=opened.seq, at_s=opened.at_s,
+        tickets=tuple(history.by_node.get(view.id, ())), score=_score(state, view, terms), seq=opened.seq, at_s=opened.at_s,
     )  # fmt: skip
 
 
-def _score(state: RunState, view: NodeView) -> ScoreRecord | None:
-    if state.tree is None or view.parent is None or state.settings.policy != "puct":
+def _score(state: RunState, view: NodeView, terms: Explanation) -> ScoreRecord | None:
+    if view.parent is None or state.settings.policy not in ("puct", "puct-mean"):
         return None
-    terms = state.tree.explain(view.id)
     return ScoreRecord(
         q=terms.q, q_tilde=terms.q_tilde, exploration=terms.exploration, total=terms.total, rank=terms.rank, arms=terms.arms,
         legal=terms.legal,
@@ -136,8 +145,13 @@ def candidate_record(state: RunState, history: History, candidate: CandidateStat
         message=None if failed is None else failed.message,
         latency_us=None if timed is None else timed.latency_us, baseline_us=None if timed is None else timed.baseline_us,
         standing=None if timed is None else "promoted" if timed.promoted else "subset",
-        incumbent=state.incumbent is not None and state.incumbent.candidate == twin.id,
+        incumbent=state.incumbent is not None and state.incumbent.candidate == twin.id, forecast=forecast_record(state, candidate.id),
     )  # fmt: skip
+
+
+def forecast_record(state: RunState, candidate: int) -> ForecastRecord | None:
+    said = shown(state.surrogate, candidate)
+    return None if said is None else ForecastRecord.model_validate(dict(said))
 
 
 def _evaluation(history: History, candidate: int, answer: EvaluationSettled) -> EvaluationRecord:

@@ -19,7 +19,7 @@ from ksearch.settings import Settings
 from ksearch.store.events import RunCreated, parse_event
 from ksearch.store.fold import BrokenLog, RunState
 from ksearch.store.journal import no_collections
-from ksearch.store.log import EventLog
+from ksearch.store.log import EventLog, InboxRow
 from ksearch.store.runs import default_runs_dir, find_run
 from ksearch.tree import Tree
 from ksearch.tree.types import NodeId
@@ -66,7 +66,7 @@ class StoredRun:
         tree = self._state.tree
         if tree is None or not 0 <= node < len(tree):
             raise BadInput(_unknown_node(self._state.header.run, node, 0 if tree is None else len(tree)))
-        return node_record(self._state, self._history, tree.node(NodeId(node)))
+        return node_record(self._state, self._history, tree.node(NodeId(node)), tree.explain(NodeId(node)))
 
     def candidate(self, candidate: int) -> CandidateRecord:
         """One candidate at that moment."""
@@ -100,6 +100,10 @@ class StoredRun:
     def last_seq(self) -> int:
         """The newest event in the file, folded or not."""
         return self._log.last_seq
+
+    def inbox(self) -> list[InboxRow]:
+        """What other processes asked of this run, answered or not."""
+        return self._log.inbox()
 
     def solution(self, candidate: CandidateRecord) -> Solution:
         return Solution.model_validate_json(self._log.get_blob(candidate.solution))
@@ -167,8 +171,7 @@ class StoredRun:
         for stored in self._log.events(after=self._history.last.seq):
             if upto is not None and stored.seq > upto:
                 return
-            event = parse_event(stored.payload)
-            self._state.apply(event, stored.time)
+            event = self._state.replay(stored.seq, stored.payload, stored.time)
             self._history.note(stored.seq, event, self._state)
 
     def _timer(self) -> str | None:

@@ -46,8 +46,8 @@ def dot_text(record: RunRecord) -> str:
     """For Graphviz: `dot -Tsvg`."""
     lines = [f"digraph {_quoted(record.run)} {{", '  node [shape=box, style=filled, fontname="sans-serif"];']
     lines += [f"  {node.id} [label={_label(node)}, fillcolor={_colour(record, node)}];" for node in record.nodes]
-    for above, below, kind in graph_of(record).edges(data="kind"):
-        lines.append(f"  {above} -> {below}{' [style=dashed]' if kind == 'merge' else ''};")
+    for above, below, edge in graph_of(record).edges(data=True):
+        lines.append(f"  {above} -> {below}{' [style=dashed]' if edge['kind'] == 'merge' else ''};")
     return "\n".join([*lines, "}"]) + "\n"
 
 

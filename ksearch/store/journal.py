@@ -45,7 +45,7 @@ class Follower:
         state, seq = self.state, self.seq
         with no_collections():
             for stored in self._log.events(after=seq):
-                state.apply(parse_event(stored.payload), stored.time)
+                state.replay(stored.seq, stored.payload, stored.time)
                 seq = stored.seq
         self.seq = seq
 
@@ -100,11 +100,12 @@ class Journal:
         changes: Sequence[Change],
         *before: Event,
         gpu_seconds: float = 0.0,
+        evaluations: int = 1,
         durable: bool = False,
         answers: Sequence[InboxAnswer] = (),
     ) -> None:
         """Log changes that the live tree has applied already, together with events that belong to the same step."""
-        tree_events: tuple[TreeEvent, ...] = tuple(to_event(change, gpu_seconds) for change in changes)
+        tree_events: tuple[TreeEvent, ...] = tuple(to_event(change, gpu_seconds, evaluations) for change in changes)
         self.record(*before, *tree_events, durable=durable, tree_done=True, answers=answers)
 
     def put_blob(self, text: str) -> str:

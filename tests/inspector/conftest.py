@@ -1,3 +1,3 @@
-from tests.report.conftest import folder, hostile
+from tests.views.conftest import folder, hostile
 
 __all__ = ["folder", "hostile"]

@@ -23,7 +23,7 @@ from ksearch.inspector.looks import Beliefs, Head, Look, beliefs_before
 from ksearch.inspector.panes import bar
 from ksearch.inspector.start import inspect_run
 from ksearch.records.reading import StoredRun
-from tests.report.conftest import printable
+from tests.views.conftest import printable
 
 PATIENCE_S = 30.0
 

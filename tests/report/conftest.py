@@ -1,106 +1,89 @@
-"""A searched run with the packaged fake judge, and one made event by event with text that means harm."""
+"""Reports to look at: the recorded run on an H200, a small made-up one, and one whose every text is hostile."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from ksearch.judge.verdict import JUDGE_VERSION, Evidence, Stage, Status, Verdict
-from ksearch.records.reading import StoredRun
-from ksearch.settings import BudgetSettings, Settings
-from ksearch.store.events import CandidateWritten, EvaluationSettled, Opened, RootSettled, RunCreated
-from ksearch.store.journal import Journal
-from ksearch.store.log import EventLog
-from ksearch.tree.types import Action, Failed, Proposed
-from tests.search.conftest import Bench
+from ksearch.report.export import import_run
+from ksearch.report.page.write import write_report
+from tests.conftest import chromium
+from tests.report.hostile import make_hostile_run
 
-HOSTILE = "a\x1b[31mred\x1b]0;owned\x07\r\n\x9b2J\u202eevil\u2066\u200b<script>alert(1)</script>[bold]=cmd|' /C calc'!A1\"\\N"
-"""Terminal escapes (7 and 8 bit), a carriage return, direction overrides, HTML, rich markup, a formula, a DOT escape."""
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Read only: all tests share it."""
-    return searched(tmp_path_factory.mktemp("searched"), 20)
-
-
-def searched(folder: Path, evaluations: int, name: str = "r", **settings: object) -> Path:
-    """A finished search with the packaged fake judge."""
-    chosen = Settings.model_validate({"definition": "toy", "budget": BudgetSettings(max_evaluations=evaluations), **settings})
-    bench = Bench(folder, chosen, name=name)
-    bench.search()
-    assert bench.journal is not None
-    bench.journal.log.close()
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder with the recorded run in it."""
+    folder = tmp_path_factory.mktemp("runs")
+    import_run(ROOT / "runs/recorded/dsa_topk-h200/run.jsonl", folder)
     return folder
 
 
-@pytest.fixture
-def run(folder: Path) -> Iterator[StoredRun]:
-    with StoredRun.open(str(folder)) as opened:
-        yield opened
+@pytest.fixture(scope="session")
+def recorded(runs: Path) -> Path:
+    return write_report("dsa_topk-h200", runs, runs / "recorded.html")
+
+
+@pytest.fixture(scope="session")
+def hostile(runs: Path) -> Path:
+    make_hostile_run(runs)
+    return write_report("hostile", runs, runs / "hostile.html")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # Chromium's own sandbox doesn't start as root in a container; the pages opened here are ours.
+        started = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@dataclass
+class Opened:
+    """A page, with what it said to the console and whatever it asked of anyone."""
+
+    page: Page
+    said: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
 
 
 @pytest.fixture
-def hostile(tmp_path: Path) -> Path:
-    """A run of two nodes in which every text that a stranger controls is HOSTILE."""
-    folder = tmp_path / "hostile"
-    folder.mkdir()
-    settings = Settings(definition="toy")
-    with EventLog.create(folder / "run.sqlite") as log:
-        header = RunCreated(
-            run="hostile", ksearch_version="0", judge_version=JUDGE_VERSION, settings=log.put_blob(settings.model_dump_json().encode()),
-            definition="", definition_name=HOSTILE, workloads="", subset="", baseline=None, start=None, seed=0, device="cpu",
-            device_name=HOSTILE, family=None,
-        )  # fmt: skip
-        journal = Journal.create(log, header, settings)
-        journal.record(
-            Opened(pid=1, resumed=False, environment={"driver": HOSTILE}), RootSettled(candidate=None, reward=0.0, sigma_noise=0.02)
-        )
-        tree = journal.state.tree
-        assert tree is not None
-        action = Action(HOSTILE, HOSTILE, HOSTILE, HOSTILE, 0.5, 0.3, 0.8, 2, HOSTILE, HOSTILE)
-        (ask,) = _asked(journal)
-        journal.record_changes(tree.tell(ask, Proposed((action,))))
-        (write,) = _asked(journal)
-        solution = _solution_json()
-        verdict = Verdict(
-            job="j", solution="0" * 64, status=Status.COMPILE_ERROR, stage=Stage.COMPILE,
-            evidence=Evidence(message=HOSTILE, workload=HOSTILE, element=HOSTILE, log=HOSTILE, reproduce=HOSTILE),
-        )  # fmt: skip
-        journal.record(
-            CandidateWritten(
-                candidate=0, ticket=write, node=1, solution=log.put_blob(solution.encode()), digest="0" * 64, name=HOSTILE,
-                language="python", origin=HOSTILE,
-            ),
-            EvaluationSettled(
-                candidate=0, kind="evaluate", verdict=journal.put_verdict(verdict), status="COMPILE_ERROR", stage="compile",
-                message=HOSTILE, reward=None, latency_us=None, baseline_us=None, paired_gain=None, promoted=False,
-                device_seconds=1.0, wall_seconds=1.0,
-            ),
-        )  # fmt: skip
-        journal.record_changes(tree.tell(write, Failed("compile")))
-    return folder
+def open_page(browser: Browser) -> Iterator[Opener]:
+    opener = Opener(browser)
+    yield opener
+    opener.close()
 
 
-def _asked(journal: Journal) -> list[int]:
-    import random
+class Opener:
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._opened: list[Page] = []
 
-    assert journal.state.tree is not None
-    asked = journal.state.tree.ask(1, random.Random(0))
-    journal.record_changes(asked.changes)
-    return [ticket.ticket for ticket in asked.tickets]
+    def __call__(self, file: Path, *, width: int = 1280, scheme: str = "light") -> Opened:
+        page = self._browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+        page.set_default_timeout(10_000)
+        opened = Opened(page)
+        page.on("console", lambda message: opened.said.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: opened.said.append(f"uncaught: {error}"))
+        page.on("dialog", lambda dialog: (opened.said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda request: opened.asked.append(request.url))
+        page.goto(file.as_uri())
+        page.wait_for_selector("#node-h, #node .notice")
+        self._opened.append(page)
+        return opened
 
-
-def _solution_json() -> str:
-    from ksearch.definitions.schema import BuildSpec, Solution, SourceFile
-
-    spec = BuildSpec(language="python", target_hardware=("cpu",), entry_point="kernel.py::run")
-    source = SourceFile(path="kernel.py", content=f"# {HOSTILE}\ndef run(x, y):\n    pass\n")
-    return Solution(name=HOSTILE, definition="toy", author=HOSTILE, spec=spec, sources=(source,)).model_dump_json()
-
-
-def printable(text: str) -> bool:
-    """Nothing but printable characters and line ends."""
-    return all(line.isprintable() for line in text.split("\n"))
+    def close(self) -> None:
+        for page in self._opened:
+            page.close()

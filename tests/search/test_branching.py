@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import ksearch as ksearch_package
 from ksearch.branching import Branch, Point, branch_at, plant
 from ksearch.errors import BadInput
 from ksearch.search import Search
@@ -100,7 +101,10 @@ def test_a_branch_at_a_proven_node_has_its_measurement_and_a_pin_on_it(old: Even
     assert search_on(planted(branch, old, tmp_path / "branch"), bench) == "budget"
 
 
-def test_a_branch_at_a_node_that_never_passed_begins_when_it_was_opened(old: EventLog, bench: Bench) -> None:
+def test_a_branch_at_a_node_that_never_passed_begins_when_it_was_opened(bench: Bench) -> None:
+    bench.settings = bench.settings.model_copy(update={"policy": "puct-mean"})  # it tries what puct sees no hope in
+    bench.search()
+    old = bench.reopen().log
     tree = state_of(bench).tree
     assert tree is not None
     node = next(view.id for view in tree.nodes() if view.own.best is None)
@@ -168,6 +172,11 @@ def test_the_command_branches_a_real_run_and_the_branch_resumes(tmp_path: Path) 
     branched = ksearch("run", "--from", "first#1", "--max-evaluations", "7", "--name", "second")
     assert branched.returncode == 0, branched.stderr
     assert "from        first@" in branched.stderr
+    with ksearch_package.load_run(tmp_path / "second") as run:
+        record = run.record()
+    assert record.branched is not None
+    assert record.branched.startswith("first@")
+    assert record.pins == (1,)
     resumed = ksearch("resume", "second", "--set", "budget.max_evaluations=8")
     assert resumed.returncode == 0, resumed.stderr
     assert '"evaluations":8' in resumed.stdout.replace(" ", "")

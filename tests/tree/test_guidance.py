@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -17,8 +18,8 @@ def fruitless(ticket: Ticket) -> Outcome:
 
 
 def with_two_arms() -> Logged:
-    """Arms 1 (promising) and 2 (poor), both proven."""
-    logged = new_tree()
+    """Arms 1 (promising) and 2 (poor), both proven: opened side by side by the policy that widens by visits."""
+    logged = Logged(Tree(0.0, 0.01, policy_named("puct-mean")))
     logged.propose(action("good", gain=2.0), action("poor", gain=0.1))
     rewards = {1: 0.3, 2: 0.2}
     while len(logged.tree) < 3 or logged.tree.own_best(NodeId(2)) is None:
@@ -81,6 +82,38 @@ def test_every_policy_follows_a_pin_to_an_attempt(policy: str) -> None:
     assert unproven
     logged.guide(Pinned(unproven[-1]))
     assert logged.ask()[0].node == unproven[-1]
+
+
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+def test_every_policy_goes_on_below_a_pinned_proven_plan(policy: str) -> None:
+    logged = Logged(Tree(0.0, 0.01, policy_named(policy)))
+    if logged.tree.policy.max_depth == 1:
+        return  # nothing is ever below a proven plan
+    logged.propose(*actions([0.5, 0.4, 0.3, 0.2]))
+    for _ in range(30):
+        ticket = logged.ask()[0]
+        logged.tell(ticket, Measured(0.1 * (ticket.ticket % 5)) if isinstance(ticket, Write) else fruitless(ticket))
+    pinned = min(view.id for view in logged.tree.nodes() if view.parent == ROOT and view.own.best is not None)
+    logged.guide(Pinned(pinned))
+    for _ in range(8):
+        ticket = logged.ask()[0]
+        at = ticket.node
+        while at != pinned:
+            assert at != ROOT, f"{policy} left the pinned plan"
+            at = logged.tree.parent(at)
+        logged.tell(ticket, Measured(0.1) if isinstance(ticket, Write) else fruitless(ticket))
+
+
+def test_a_ban_frees_what_its_steps_led_to_and_the_end_of_it_takes_that_back() -> None:
+    logged = new_tree()
+    first, other = (replace(action(name), leads_to="wide") for name in ("tile", "vector"))
+    logged.propose(first)
+    logged.guide(Banned("tile"))
+    logged.propose(other)
+    assert [entry.action for entry in logged.tree.node(ROOT).queued] == [other]
+    logged.guide(Unbanned("tile"))
+    assert [entry.action for entry in logged.tree.node(ROOT).queued] == [other]
+    assert "lead to the same" in logged.tree.node(ROOT).refused[0].reason
 
 
 def test_a_banned_technique_leaves_the_queue_and_comes_back() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ksearch.records.model import ActionRecord, CandidateRecord, EvaluationRecord, NodeRecord, RunRecord
 from ksearch.records.reading import StoredRun
-from ksearch.report.page.calibration import claims_of
+from ksearch.report.page.calibration import claims_of, forecasts_of
 from ksearch.report.page.commands import commands_of
 from ksearch.report.page.costs import costs_of
 from ksearch.report.page.details import regime_latencies, solution_of, verdict_of
@@ -35,13 +35,18 @@ class Actions:
 
 def page_data(run: StoredRun, upto: int | None = None) -> PageData:
     """The run as it stands, or as it stood after event `upto`."""
-    record, actions = run.record(upto), Actions()
+    return page_of(run, run.record(upto))
+
+
+def page_of(run: StoredRun, record: RunRecord) -> PageData:
+    """The same from a record that is at hand."""
+    actions = Actions()
     nodes = tuple(_node(node, actions) for node in record.nodes)
     return PageData(
         run=_head(run, record), settings=record.settings, environment=record.environment, budget=record.budget,
         headline=_headline(run, record), actions=tuple(actions.known), nodes=nodes,
         candidates=tuple(map(_candidate, record.candidates)), tickets=record.tickets, progress=record.progress,
-        incumbents=record.incumbents, techniques=record.techniques, calibrations=(claims_of(record),),
+        incumbents=record.incumbents, techniques=record.techniques, calibrations=(claims_of(record), *forecasts_of(record)),
         policy=policy_of(record), costs=costs_of(record), commands=commands_of(record),
     )  # fmt: skip
 
@@ -93,12 +98,12 @@ def _node(node: NodeRecord, actions: Actions) -> PageNode:
 
 def _candidate(candidate: CandidateRecord) -> PageCandidate:
     return PageCandidate(
-        id=candidate.id, node=candidate.node, ticket=candidate.ticket, name=candidate.name, language=candidate.language,
+        id=candidate.id, node=candidate.node, ticket=candidate.ticket, language=candidate.language,
         origin=candidate.origin, seq=candidate.seq, at_s=candidate.at_s, twin=candidate.twin, losses=candidate.losses,
         device_seconds=candidate.device_seconds, outcome=candidate.outcome, reward=candidate.reward,
         failed_stage=candidate.failed_stage, message=candidate.message, latency_us=candidate.latency_us,
         baseline_us=candidate.baseline_us, standing=candidate.standing, incumbent=candidate.incumbent,
-        evaluations=tuple(map(_evaluation, candidate.evaluations)),
+        evaluations=tuple(map(_evaluation, candidate.evaluations)), forecast=candidate.forecast,
     )  # fmt: skip
 
 

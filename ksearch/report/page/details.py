@@ -40,8 +40,8 @@ def kernel_detail(run: StoredRun, candidate: CandidateRecord, judged: CandidateR
     except (BlobError, ValidationError) as error:
         return CandidateDetail(candidate=candidate.id, digest=candidate.digest, missing=_reason(error), evaluations=evaluations)
     return CandidateDetail(
-        candidate=candidate.id, digest=candidate.digest, entry_point=solution.spec.entry_point, evaluations=evaluations,
-        sources=tuple(SourceText(path=source.path, text=source.content) for source in solution.sources),
+        candidate=candidate.id, digest=candidate.digest, name=solution.name, entry_point=solution.spec.entry_point,
+        evaluations=evaluations, sources=tuple(SourceText(path=source.path, text=source.content) for source in solution.sources),
     )  # fmt: skip
 
 

@@ -8,18 +8,21 @@ from pathlib import Path
 
 from ksearch.errors import BadInput
 from ksearch.records.reading import StoredRun, node_of
-from ksearch.report.page.data import page_data
+from ksearch.report.page.data import page_data, page_of
 from ksearch.report.page.details import candidate_detail, candidate_details
 from ksearch.report.page.packing import plain_json
 from ksearch.report.page.render import render_page
+from ksearch.store.journal import no_collections
+from ksearch.store.runs import default_runs_dir, find_run
 
 
 def write_report(run: str, runs_dir: Path | None, output: Path | None) -> Path:
     """Writes the file (by default NAME.html here) whole or not at all. Raises BadInput when it can't be written."""
-    with StoredRun.open(run, runs_dir) as stored:
-        data = page_data(stored)
-        page = render_page(data, candidate_details(stored, stored.record(data.run.seq)))
-    file = Path(f"{data.run.name}.html") if output is None else output
+    folder = find_run(run, default_runs_dir(runs_dir)).folder.resolve()  # its name, since the one in the log may be anything, a path too
+    file = Path(f"{folder.name}.html") if output is None else output
+    with no_collections(), StoredRun.open(str(folder)) as stored:
+        record = stored.record()
+        page = render_page(page_of(stored, record), candidate_details(stored, record))
     try:
         _write(file, page)
     except OSError as error:

@@ -7,17 +7,20 @@ async function candidateDetail(id) {
 }
 
 async function unpackedDetail(id) {
-  details.packed ??= inflate(document.getElementById("ksearch-details").textContent).then((text) => {
-    const all = JSON.parse(text);
-    return { lines: all.lines, details: decodeRowsOnly(all.details) };
-  });
-  const all = await details.packed;
-  return all.details[id] === undefined ? null : decodeDetail(all.details[id], all.lines);
+  details.packed ??= painted()
+    .then(() => inflate(document.getElementById("ksearch-details").textContent))
+    .then(JSON.parse);
+  const { lines, details: all } = await details.packed;
+  const texts = (runs) => decodeLines(runs, lines);
+  if (Array.isArray(all)) return all[id] === undefined ? null : decode(all[id], texts);
+  return all.$rows[id] === undefined ? null : decodeRow(all.$columns, all.$rows[id], texts);
 }
 
-function decodeRowsOnly(value) {
-  if (!value.$columns) return value;
-  return value.$rows.map((row) => Object.fromEntries(value.$columns.map((name, i) => [name, row[i]])));
+// The page stands before kernels are unpacked.
+function painted() {
+  return new Promise((resolve) => {
+    requestAnimationFrame(() => setTimeout(resolve));
+  });
 }
 
 // Asked again when the candidate has been judged since.

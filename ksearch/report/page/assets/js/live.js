@@ -1,15 +1,15 @@
 // Following a run through a server. A static page never gets here: it has no address to ask.
 
 const POLL_MS = 1000;
-const live = { on: false, query: "", shown: null, newest: 0, failed: 0, timer: null };
+const served = document.querySelector('meta[name="ksearch-live"]');
+const live = { on: served !== null, query: served?.content ?? "", shown: null, newest: 0, failed: 0, took: 0, timer: null };
 
 function startLive() {
-  const meta = document.querySelector('meta[name="ksearch-live"]');
-  if (meta === null) return;
-  live.on = true;
-  live.query = meta.content;
+  if (!live.on) return;
   live.newest = state.model.data.run.seq;
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) follow(); });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) follow();
+  });
   schedule();
 }
 
@@ -21,7 +21,8 @@ function request(path, parameters = {}, options = {}) {
 
 function schedule() {
   clearTimeout(live.timer);
-  live.timer = setTimeout(follow, POLL_MS * Math.min(10, 1 + live.failed));
+  // A large run takes a while to send and to draw: most of the time stays the reader's.
+  live.timer = setTimeout(follow, Math.max(POLL_MS * Math.min(10, 1 + live.failed), 3 * live.took));
 }
 
 async function follow() {
@@ -30,15 +31,17 @@ async function follow() {
 }
 
 async function asked(parameters) {
+  const begun = performance.now();
   try {
     const answer = await request("data.json", parameters);
     if (answer.status !== 204 && !answer.ok) throw new Error(`the server answered ${answer.status}`);
     if (answer.status === 200) take(decode(await answer.json()), parameters);
+    live.took = performance.now() - begun;
+    if (live.failed > 0) say("");
     live.failed = 0;
-    say("");
   } catch (error) {
     live.failed += 1;
-    say(`Not connected: ${error.message}. Shown is event ${state.model.data.run.seq}; asking again.`);
+    say(`Not connected: ${error.message}. Shown is event ${state.model.data.run.seq}; asking again.`, true);
   }
 }
 
@@ -54,6 +57,8 @@ async function showMoment(seq) {
   await asked(seq === null ? { have: 0 } : { seq });
 }
 
-function say(text) {
+// For a screen reader; for everyone when it matters.
+function say(text, shown = false) {
   section("status").textContent = visible(text);
+  section("status").toggleAttribute("data-shown", shown);
 }

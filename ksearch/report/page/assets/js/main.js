@@ -7,6 +7,7 @@ function start() {
   if (storedTheme()) document.documentElement.dataset.theme = storedTheme();
   state.model = new Model(decode(JSON.parse(document.getElementById("ksearch-data").textContent)));
   state.view = new View(state.model);
+  startLive();
   const asked = /^#node-(\d+)$/.exec(location.hash);
   if (asked && state.model.nodes[Number(asked[1])]) state.view.selected = state.view.active = Number(asked[1]);
   state.view.reveal(state.model, state.view.selected);
@@ -15,17 +16,17 @@ function start() {
   drawMode();
   drawAll();
   if (asked) section("tree").scrollIntoView();
-  moveTo(state.view.selected, false);
-  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((element) => { element.dataset.was = element.open; element.open = true; }));
-  addEventListener("afterprint", () => document.querySelectorAll("details").forEach((element) => { element.open = element.dataset.was === "true"; }));
+  moveTo(state.view.selected, false, true);
+  addEventListener("beforeprint", () => printRows(true));
+  addEventListener("afterprint", () => printRows(false));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paintSoon);
-  startLive();
 }
 
 function drawAll() {
   const { run } = state.model.data;
   document.title = visible(`${run.name} - ksearch`);
-  for (const draw of [drawTop, drawOverview, drawClaims, drawPolicy, drawTechniques, drawCost, drawReproduce, drawEnvironment]) draw();
+  for (const draw of [drawTop, drawOverview, drawClaims, drawPolicy, drawTechniques, drawCost, drawReproduce, drawEnvironment])
+    draw();
   treeChanged();
   drawPanel();
 }
@@ -33,9 +34,11 @@ function drawAll() {
 // New data of the same run: what the reader chose stays. A replayed moment may lack the chosen node.
 function setData(data) {
   state.model = new Model(data);
-  const { view } = state, known = state.model.nodes.length;
+  const { view } = state,
+    known = state.model.nodes.length;
   if (known && view.selected >= known) view.selected = state.model.incumbent ?? 0;
-  const top = scrollY, held = grid.element.scrollTop;
+  const top = scrollY,
+    held = grid.element.scrollTop;
   drawAll();
   grid.element.scrollTop = held;
   scrollTo({ top, behavior: "instant" });
@@ -45,10 +48,11 @@ function setData(data) {
 function selectNode(id, reveal = false) {
   if (state.model.nodes[id] === undefined) return;
   state.view.selected = id;
+  panel.candidate = null;
   if (reveal) {
     state.view.reveal(state.model, id);
     if (!grid.place.has(id)) treeChanged();
-    moveTo(id, false);
+    moveTo(id, false, true);
   }
   drawRows();
   paintSoon();
@@ -63,13 +67,26 @@ function emit(name, ...values) {
 }
 
 window.ksearch = {
-  get data() { return state.model.data; },
-  get newest() { return live.newest; },
-  get selected() { return state.view.selected; },
-  get drawn() { return drawing.points.map((point) => { const [x, y] = drawing.transform.apply([point.x, point.y]); return { id: point.id, x, y }; }); },
+  get data() {
+    return state.model.data;
+  },
+  get newest() {
+    return live.newest;
+  },
+  get selected() {
+    return state.view.selected;
+  },
+  get drawn() {
+    return drawing.points.map((point) => {
+      const [x, y] = drawing.transform.apply([point.x, point.y]);
+      return { id: point.id, x, y };
+    });
+  },
   select: (id) => selectNode(id, true),
   show: showMoment,
-  on: (name, handler) => { handlers[name].push(handler); },
+  on: (name, handler) => {
+    handlers[name].push(handler);
+  },
   request,
   h,
 };

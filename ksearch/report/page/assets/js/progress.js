@@ -1,4 +1,5 @@
-// Best against what it cost. Each dot is an answer of the judge, the line the best so far, rings are promotions.
+// The incumbent against what it cost: a line through the promotions, measured on the full set. Dots are single answers of the
+// judge, timed on what their evaluation timed, mostly the subset; so a dot may lie above the line without being better.
 
 const ABSCISSAE = [
   { value: "evaluations", label: "Evaluations", axis: "evaluations", read: (row) => row.evaluations },
@@ -8,18 +9,36 @@ const ABSCISSAE = [
 ];
 
 function progressFigure() {
-  const { model, view } = state, rows = model.data.progress;
+  const { model, view } = state,
+    rows = model.data.progress;
   const options = ABSCISSAE.map((entry) => {
     const spent = rows.some((row) => entry.read(row) > 0);
     return { ...entry, disabled: !spent, title: spent ? null : "none were spent" };
   });
   const chosen = options.find((option) => option.value === view.abscissa && !option.disabled) ?? options[0];
-  const pick = (value) => { view.abscissa = value; drawOverview(); };
-  const last = rows[rows.length - 1];
-  const said = `Best speed-up over the baseline against ${chosen.axis}: ${last ? times(last.best) : "nothing measured"} at the end`;
-  return h("figure", {}, h("figcaption", {}, h("h3", {}, "Progress"), choice("Against", options, chosen.value, pick)),
-    rows.length ? chart(said, 280, (svg, width, height) => drawProgress(svg, width, height, chosen)) : h("p", { class: "notice" }, "Nothing has been measured yet."),
-    h("p", { class: "legend" }, legend("line", "best so far"), legend("dot", "one kernel"), legend("ring", "promoted"), legend("cross", "failed")), promotionTable());
+  const pick = (value) => {
+    view.abscissa = value;
+    drawOverview();
+  };
+  const { headline } = model.data;
+  const said = `Speed-up of the incumbent over the baseline against ${chosen.axis}: ${headline ? `${factor(headline.speedup)}\u00d7` : "none promoted"} at the end`;
+  return h(
+    "figure",
+    {},
+    h("figcaption", {}, h("h3", {}, "Progress"), choice("Against", options, chosen.value, pick)),
+    rows.length
+      ? chart(said, 280, (svg, width, height) => drawProgress(svg, width, height, chosen))
+      : h("p", { class: "notice" }, "Nothing has been measured yet."),
+    h(
+      "p",
+      { class: "legend" },
+      legend("line", "incumbent"),
+      legend("ring", "promoted on the full set"),
+      legend("dot", "one answer, mostly on the subset"),
+      legend("cross", "failed"),
+    ),
+    promotionTable(),
+  );
 }
 
 function legend(kind, text) {
@@ -27,34 +46,110 @@ function legend(kind, text) {
 }
 
 function drawProgress(svg, width, height, abscissa) {
-  const rows = state.model.data.progress, read = abscissa.read, range = inner(width, height);
-  const values = rows.flatMap((row) => [row.best, ...(row.reward === null ? [] : [row.reward])]).map(Math.exp);
-  const x = d3.scaleLinear([Math.min(0, ...rows.map(read)), Math.max(...rows.map(read)) || 1], range.x);
-  const y = d3.scaleLog([Math.min(...values) / 1.15, Math.max(...values) * 1.15], range.y);
-  axes(svg, x, d3.scaleLog(y.domain(), range.y), width, height, { x: abscissa.axis, y: "speed-up over baseline" }, { y: tidyFactor, yCount: 0 });
-  svg.select(".axis.y").call(d3.axisLeft(y).tickValues(factorTicks(y.domain(), 7)).tickFormat(tidyFactor).tickSizeOuter(0).tickSizeInner(-(range.x[1] - range.x[0])));
-  svg.append("path").attr("class", "best").attr("d", d3.line((row) => x(read(row)), (row) => y(Math.exp(row.best))).curve(d3.curveStepAfter)(rows));
-  drawAnswers(svg, rows, x, y, read, range.y[0]);
+  const rows = state.model.data.progress,
+    read = abscissa.read,
+    range = inner(width, height),
+    won = promotions(rows);
+  const values = [
+    ...won.map((point) => point.speedup),
+    ...rows.filter((row) => row.reward !== null).map((row) => Math.exp(row.reward)),
+    1.0001,
+  ].filter((value) => value > 0);
+  const low = d3.min(values.length > 1 ? values.slice(0, -1) : values),
+    high = d3.max(values),
+    end = d3.max(rows, read) || 1;
+  const x = d3.scaleLinear([0, end], range.x),
+    y = d3.scaleLog([low / 1.15, high * 1.15], range.y);
+  axes(
+    svg,
+    x,
+    d3.scaleLog(y.domain(), range.y),
+    width,
+    height,
+    { x: abscissa.axis, y: "speed-up over baseline" },
+    { y: tidyFactor, yCount: 0 },
+  );
+  svg.select(".axis.y").call(
+    d3
+      .axisLeft(y)
+      .tickValues(factorTicks(y.domain(), 8))
+      .tickFormat(tidyFactor)
+      .tickSizeOuter(0)
+      .tickSizeInner(-(range.x[1] - range.x[0])),
+  );
+  const line = d3
+      .line(
+        (point) => x(point.x),
+        (point) => y(point.speedup),
+      )
+      .curve(d3.curveStepAfter),
+    points = won.map((point) => ({ ...point, x: read(point.row) }));
+  if (points.length)
+    svg
+      .append("path")
+      .attr("class", "best")
+      .attr("d", line([...points, { ...points[points.length - 1], x: end }]));
+  const answers = answerPoints(rows, x, y, read, range.y[0] - 6),
+    rings = points.map((point) => ({
+      x: x(point.x),
+      y: y(point.speedup),
+      open: () => selectNode(point.node, true),
+      said: () =>
+        `${state.model.title(point.node)}: promoted at ${us(point.latency_us)} \u00b5s, ${factor(point.speedup)}\u00d7`,
+    }));
+  marks(
+    svg,
+    answers.filter((point) => point.failed),
+    "cross",
+    crossShape,
+  );
+  marks(
+    svg,
+    answers.filter((point) => !point.failed),
+    "dots",
+  );
+  svg
+    .append("g")
+    .selectAll("circle")
+    .data(rings)
+    .join("circle")
+    .attr("class", "ring")
+    .attr("cx", (point) => point.x)
+    .attr("cy", (point) => point.y)
+    .attr("r", 4.5);
+  reach(svg, [...answers, ...rings]);
 }
 
-function drawAnswers(svg, rows, x, y, read, floor) {
-  const node = (row) => state.model.data.candidates[row.candidate].node, open = (row) => selectNode(node(row), true);
-  const won = new Set(state.model.data.incumbents.map((found) => found.candidate));
-  const passed = rows.filter((row) => row.reward !== null), failed = rows.filter((row) => row.reward === null);
-  const crosses = svg.append("g").selectAll("path").data(failed).join("path").attr("class", "cross")
-    .attr("transform", (row) => `translate(${x(read(row))},${floor - 6})`).attr("d", "M-3,-3L3,3M-3,3L3,-3");
-  reachable(crosses, (row) => `#${node(row)}: failed`, open);
-  const dots = svg.append("g").selectAll("circle").data(passed).join("circle").attr("class", (row) => won.has(row.candidate) ? "dot ring" : "dot")
-    .attr("cx", (row) => x(read(row))).attr("cy", (row) => y(Math.exp(row.reward))).attr("r", (row) => won.has(row.candidate) ? 4.5 : 2.8);
-  reachable(dots, (row) => `#${node(row)} ${state.model.name(state.model.nodes[node(row)])}: ${times(row.reward)}`, open);
+// Each promotion with the answer that won it.
+function promotions(rows) {
+  return state.model.data.incumbents
+    .map((won) => ({ ...won, row: rows.findLast((row) => row.candidate === won.candidate && row.seq < won.seq) }))
+    .filter((won) => won.row);
+}
+
+function answerPoints(rows, x, y, read, floor) {
+  return rows.map((row) => {
+    const failed = row.reward === null,
+      node = state.model.data.candidates[row.candidate].node;
+    const said = () =>
+      `${state.model.title(node)}: ${failed ? "failed" : `${times(row.reward)} on what was timed`}`;
+    return { x: x(read(row)), y: failed ? floor : y(Math.exp(row.reward)), failed, said, open: () => selectNode(node, true) };
+  });
 }
 
 function promotionTable() {
   const rows = state.model.data.incumbents;
   if (!rows.length) return null;
   const columns = [
-    ["promoted", (row) => button(`#${row.node} ${state.model.name(state.model.nodes[row.node])}`, () => selectNode(row.node, true), { class: "link" })],
-    ["\u00b5s", (row) => us(row.latency_us), { class: "number" }], ["speed-up", (row) => `${factor(row.speedup)}\u00d7`, { class: "number" }],
+    [
+      "promoted",
+      (row) =>
+        button(`${state.model.title(row.node)}`, () => selectNode(row.node, true), {
+          class: "link",
+        }),
+    ],
+    ["\u00b5s", (row) => us(row.latency_us), { class: "number" }],
+    ["speed-up", (row) => `${factor(row.speedup)}\u00d7`, { class: "number" }],
     ["at", (row) => seconds(row.at_s), { class: "number" }],
   ];
   return fold("promotions", many(rows.length, "promotion"), table("Promotions in order", columns, rows));
