@@ -38,7 +38,8 @@ def main() -> None:
     for name in FORECASTERS:
         print(summary(name, [row[name] for row in rows.values()]))
     if options.json is not None:
-        options.json.write_text(json.dumps({s: {f: asdict(scores) for f, scores in row.items()} for s, row in rows.items()}, indent=1) + "\n")
+        document = {source: {name: asdict(scores) for name, scores in row.items()} for source, row in rows.items()}
+        options.json.write_text(json.dumps(document, indent=1) + "\n")
 
 
 def line(source: str, name: str, scores: Scores) -> str:
@@ -54,7 +55,8 @@ def line(source: str, name: str, scores: Scores) -> str:
 def summary(name: str, rows: list[Scores]) -> str:
     regrets = [row.shares[1].regret or 0.0 for row in rows]
     return (
-        f"mean {name}: pairwise {fmean(row.pairwise or 0.0 for row in rows):.3f}, Spearman {fmean(row.spearman or 0.0 for row in rows):.3f}, "
+        f"mean {name}: pairwise {fmean(row.pairwise or 0.0 for row in rows):.3f}, "
+        f"Spearman {fmean(row.spearman or 0.0 for row in rows):.3f}, "
         f"coverage {fmean(row.coverage or 0.0 for row in rows):.2f}, ECE {fmean(row.calibration_error for row in rows):.3f}, "
         f"regret of measuring the top 10 % {fmean(regrets):.1%}, at most {max(regrets):.1%}"
     )
