@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ksearch.cli import config, definitions, doctor, evaluate, report, run, runs, steer, surrogate, ui, verify
+from ksearch.cli import bench, config, definitions, doctor, evaluate, report, run, runs, steer, surrogate, ui, verify
 from ksearch.errors import KsearchError
 
 app = typer.Typer(
@@ -42,8 +42,9 @@ for _group in (
     report,
     ui,
     evaluate,
-    surrogate,
     verify,
+    surrogate,
+    bench,
     config,
     doctor,
 ):

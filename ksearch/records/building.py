@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import starmap
 
 from ksearch.budget import Resource
 from ksearch.records.history import Decision, History, Moment
@@ -11,6 +13,7 @@ from ksearch.records.model import (
     BudgetRecord,
     CandidateRecord,
     EvaluationRecord,
+    ForecastRecord,
     NodeRecord,
     RefusedRecord,
     RunRecord,
@@ -20,8 +23,9 @@ from ksearch.records.model import (
 )
 from ksearch.store.events import EvaluationSettled
 from ksearch.store.fold import CandidateState, RunState
+from ksearch.store.forecasts import shown
 from ksearch.store.log import RunMeta
-from ksearch.tree import NodeView
+from ksearch.tree import Explanation, NodeView
 from ksearch.tree.types import Action, Failed, Measured
 from ksearch.worldmodel.types import Belief
 
@@ -30,7 +34,7 @@ _START = Moment(0, 0.0)
 
 def run_record(state: RunState, history: History, meta: RunMeta, timer: str | None) -> RunRecord:
     header, ended, tree = state.header, state.ended, state.tree
-    nodes = () if tree is None else tuple(_node(state, history, view) for view in tree.nodes())
+    nodes = () if tree is None else tuple(starmap(partial(_node, state, history), zip(tree.nodes(), tree.explanations(), strict=True)))
     return RunRecord(
         run=header.run, seq=history.last.seq, created=meta.created, definition=header.definition_name, device=header.device,
         device_name=header.device_name, family=header.family, program=header.ksearch_version, judge=header.judge_version, timer=timer,
@@ -46,6 +50,8 @@ def run_record(state: RunState, history: History, meta: RunMeta, timer: str | No
         tickets=tuple(_ticket(state, history, ticket, decision) for ticket, decision in history.decisions.items()),
         progress=tuple(history.progress), techniques=_techniques(state, nodes),
         incumbents=tuple(history.incumbents),
+        branched=None if header.branched is None else f"{header.branched.run}@{header.branched.seq}",
+        pins=() if tree is None else tree.pins, bans=() if tree is None else tuple(sorted(tree.bans)),
     )  # fmt: skip
 
 
@@ -80,7 +86,7 @@ def action_record(action: Action) -> ActionRecord:
     )  # fmt: skip
 
 
-def _node(state: RunState, history: History, view: NodeView) -> NodeRecord:
+def _node(state: RunState, history: History, view: NodeView, terms: Explanation) -> NodeRecord:
     opened = history.opened.get(view.id, _START)
     written = state.candidates_of(view.id)
     shown = state.best_candidate_of(view.id) or (written[-1] if written else None)
@@ -93,14 +99,13 @@ def _node(state: RunState, history: History, view: NodeView) -> NodeRecord:
         gain=_gain(state, view), queued=tuple(action_record(proposal.action) for proposal in view.queued),
         refused=tuple(RefusedRecord(action=action_record(r.action), reason=r.reason) for r in view.refused),
         candidates=tuple(candidate.id for candidate in written), shown=None if shown is None else shown.id,
-        tickets=tuple(history.by_node.get(view.id, ())), score=_score(state, view), seq=opened.seq, at_s=opened.at_s,
+        tickets=tuple(history.by_node.get(view.id, ())), score=_score(state, view, terms), seq=opened.seq, at_s=opened.at_s,
     )  # fmt: skip
 
 
-def _score(state: RunState, view: NodeView) -> ScoreRecord | None:
-    if state.tree is None or view.parent is None or state.settings.policy != "puct":
+def _score(state: RunState, view: NodeView, terms: Explanation) -> ScoreRecord | None:
+    if view.parent is None or state.settings.policy not in ("puct", "puct-mean"):
         return None
-    terms = state.tree.explain(view.id)
     return ScoreRecord(
         q=terms.q, q_tilde=terms.q_tilde, exploration=terms.exploration, total=terms.total, rank=terms.rank, arms=terms.arms,
         legal=terms.legal,
@@ -131,8 +136,13 @@ def _candidate(state: RunState, history: History, candidate: CandidateState) -> 
         message=None if failed is None else failed.message,
         latency_us=None if timed is None else timed.latency_us, baseline_us=None if timed is None else timed.baseline_us,
         standing=None if timed is None else "promoted" if timed.promoted else "subset",
-        incumbent=state.incumbent is not None and state.incumbent.candidate == twin.id,
+        incumbent=state.incumbent is not None and state.incumbent.candidate == twin.id, forecast=forecast_record(state, candidate.id),
     )  # fmt: skip
+
+
+def forecast_record(state: RunState, candidate: int) -> ForecastRecord | None:
+    said = shown(state.surrogate, candidate)
+    return None if said is None else ForecastRecord.model_validate(dict(said))
 
 
 def _evaluation(history: History, candidate: int, answer: EvaluationSettled) -> EvaluationRecord:

@@ -128,8 +128,7 @@ class StoredRun:
         for stored in self._log.events(after=self._history.last.seq):
             if upto is not None and stored.seq > upto:
                 return
-            event = parse_event(stored.payload)
-            self._state.apply(event, stored.time)
+            event = self._state.replay(stored.seq, stored.payload, stored.time)
             self._history.note(stored.seq, event, self._state)
 
     def _timer(self) -> str | None:

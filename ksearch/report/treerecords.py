@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
-from ksearch.records.model import Record
+from ksearch.records.building import forecast_record
+from ksearch.records.model import ForecastRecord, Record
 from ksearch.report.treeselect import TreeOptions
 from ksearch.report.treeview import gain_of, is_incumbent, judged_of, selection_of, shown_candidate
 from ksearch.store.fold import RunState
-from ksearch.store.forecasts import shown
 from ksearch.tree import NodeView
 
 
@@ -47,8 +46,7 @@ class TreeNode(Record):
     baseline_us: float | None
     message: str | None
     incumbent: bool
-    forecast: Mapping[str, float | str | bool] | None = None
-    """What was said of its candidate: P(passes), reward and its standard deviation in nats, calibrated by what is known now."""
+    forecast: ForecastRecord | None
 
 
 class TreeDocument(Record):
@@ -83,5 +81,5 @@ def _record(state: RunState, view: NodeView) -> TreeNode:
         candidates=tuple(other.id for other in state.candidates_of(view.id)),
         latency_us=None if judged is None else judged.latency_us, baseline_us=None if judged is None else judged.baseline_us,
         message=None if judged is None else judged.message, incumbent=is_incumbent(state, candidate),
-        forecast=None if candidate is None else shown(state.surrogate, candidate.id),
+        forecast=None if candidate is None else forecast_record(state, candidate.id),
     )  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ksearch.budget import Amounts, Ledger, Limits
+from ksearch.budget import Amounts, Ledger, LedgerError, Limits
 from ksearch.settings import BudgetSettings, Settings
 from ksearch.store.changes import TreeEvent, to_change
 from ksearch.store.errors import StoreError
@@ -38,6 +38,7 @@ from ksearch.store.events import (
     SurrogateOpened,
     TicketIssued,
     TicketSettled,
+    parse_event,
 )
 from ksearch.store.forecasts import SurrogateState
 from ksearch.translate import evidence
@@ -195,6 +196,15 @@ class RunState:
 
     # ------------------------------------------------------------------ folding
 
+    def replay(self, seq: int, payload: str, time: float) -> Event:
+        """Fold a stored event, which anybody may have written. Raises BrokenLog when it can't follow from those before it."""
+        try:
+            event = parse_event(payload)
+            self.apply(event, time)
+        except (LookupError, TypeError, ValueError, OverflowError, LedgerError) as error:
+            raise BrokenLog(f"run {self.header.run}: event {seq} doesn't follow from those before it: {error}") from error
+        return event
+
     def apply(self, event: Event, time: float, *, tree_done: bool = False) -> None:
         """Fold one event. `tree_done`: the live search has put this change into the tree already (by ask or tell)."""
         self._book_wall(event, time)
@@ -223,6 +233,8 @@ class RunState:
             case RootSettled():
                 self._root(event)
             case IncumbentChanged():
+                if event.candidate not in self.candidates:
+                    raise BrokenLog(f"candidate {event.candidate} became the incumbent before it was written")
                 self.incumbent = event
             case BudgetChanged():
                 self.settings = self.settings.model_copy(update={"budget": event.budget})

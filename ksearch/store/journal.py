@@ -33,7 +33,7 @@ def read_state(log: EventLog, *, books: bool = True) -> RunState:
     state.last_time = first.time
     with no_collections():
         for stored in events:
-            state.apply(parse_event(stored.payload), stored.time)
+            state.replay(stored.seq, stored.payload, stored.time)
     return state
 
 

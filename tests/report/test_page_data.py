@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shlex
@@ -18,11 +19,12 @@ from ksearch.report.page.calibration import calibration, crps, spearman
 from ksearch.report.page.data import page_data
 from ksearch.report.page.details import candidate_detail
 from ksearch.report.page.model import ClaimPoint, PageData
-from ksearch.report.page.render import Extension, Live, render_page
+from ksearch.report.page.render import LIBRARY, LICENCE, Extension, Live, asset, render_page
 from ksearch.report.page.write import report_json, write_report
 from ksearch.settings import load_overlay, merge, parse_assignment, resolve
 
-SCHEMA = Path(__file__).resolve().parents[2] / "docs/schemas/report.json"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+SCHEMA, DOCUMENT = DOCS / "schemas/report.json", DOCS / "report.md"
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +155,9 @@ def test_a_live_page_holds_no_kernels_and_may_ask_its_own_server(loaded: tuple[P
     assert "connect-src &#x27;self&#x27;" in page
     assert '<script type="text/plain" id="ksearch-details"></script>' in page
     assert "connect-src" not in render_page(loaded[0])
+
+
+def test_the_library_is_the_one_that_was_published_and_carries_its_licence(loaded: tuple[PageData, RunRecord]) -> None:
+    digest = hashlib.sha256(asset(LIBRARY).encode()).hexdigest()
+    assert f"`{digest}`" in DOCUMENT.read_text()
+    assert asset(LICENCE) in render_page(loaded[0])

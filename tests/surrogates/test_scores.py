@@ -90,7 +90,7 @@ def test_weights_are_what_repeats_would_be() -> None:
     assert score(doubled, NOISE).brier == pytest.approx(score(repeated, NOISE).brier)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_recommendation_is_near_the_best_in_hindsight(seed: int) -> None:
     """Within two points of the least regret, when the candidates come in other orders than those it was tuned on; two standard
     errors of what such orders leave undecided aside."""
@@ -103,7 +103,7 @@ def test_the_recommendation_is_near_the_best_in_hindsight(seed: int) -> None:
     assert tuned.recommended.setting.budget >= 0.5
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_forecaster_that_lies_is_given_nothing(seed: int) -> None:
     assert tune(outcomes(300, 0.1, sign=-1.0, seed=seed), sigma_noise=NOISE).recommended.setting.budget == 0.0
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ksearch.definitions.untrusted import BIDI
 from ksearch.judge.verdict import JUDGE_VERSION, Evidence, Stage, Status, Verdict
 from ksearch.records.reading import StoredRun
 from ksearch.settings import Settings
@@ -91,8 +92,10 @@ def _solution_json() -> str:
     from ksearch.definitions.schema import BuildSpec, Solution, SourceFile
 
     spec = BuildSpec(language="python", target_hardware=("cpu",), entry_point="kernel.py::run")
-    source = SourceFile(path="kernel.py", content=f"# {HOSTILE}\ndef run(x, y):\n    pass\n")
-    return Solution(name=HOSTILE, definition="toy", author=HOSTILE, spec=spec, sources=(source,)).model_dump_json()
+    shown = "".join(letter for letter in HOSTILE if letter not in BIDI)  # sources with those are refused wherever they are read
+    source = SourceFile(path="kernel.py", content=f"# {shown}\ndef run(x, y):\n    pass\n")
+    name = "".join(filter(str.isprintable, HOSTILE))
+    return Solution(name=name, definition="toy", author=name, spec=spec, sources=(source,)).model_dump_json()
 
 
 def printable(text: str) -> bool:

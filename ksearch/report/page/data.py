@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ksearch.records.model import ActionRecord, CandidateRecord, EvaluationRecord, NodeRecord, RunRecord
+from ksearch.records.model import ActionRecord, CandidateRecord, EvaluationRecord, ForecastRecord, NodeRecord, RunRecord
 from ksearch.records.reading import StoredRun
 from ksearch.report.page.calibration import claims_of
 from ksearch.report.page.commands import commands_of
 from ksearch.report.page.costs import costs_of
 from ksearch.report.page.details import regime_latencies, solution_of, verdict_of
 from ksearch.report.page.model import (
+    ForecastPoint,
     Headline,
     PageCandidate,
     PageData,
@@ -21,6 +22,9 @@ from ksearch.report.page.model import (
 )
 from ksearch.report.page.policy import policy_of
 from ksearch.store.errors import BlobError
+
+Z_80 = 1.2816
+"""Standard deviations on either side of a normal's mean that hold 80 % of it."""
 
 
 class Actions:
@@ -104,7 +108,15 @@ def _candidate(candidate: CandidateRecord) -> PageCandidate:
         failed_stage=candidate.failed_stage, message=candidate.message, latency_us=candidate.latency_us,
         baseline_us=candidate.baseline_us, standing=candidate.standing, incumbent=candidate.incumbent,
         evaluations=tuple(map(_evaluation, candidate.evaluations)),
+        forecast=None if candidate.forecast is None else _forecast(candidate.forecast),
     )  # fmt: skip
+
+
+def _forecast(said: ForecastRecord) -> ForecastPoint:
+    reach = Z_80 * said.sigma
+    return ForecastPoint(
+        forecaster=said.forecaster, p_passes=said.p_passes, low=said.reward - reach, middle=said.reward, high=said.reward + reach
+    )
 
 
 def _evaluation(answer: EvaluationRecord) -> PageEvaluation:
