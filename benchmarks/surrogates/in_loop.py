@@ -67,7 +67,7 @@ def arms(liars: bool) -> Sequence[Arm]:
     plain = [Arm("none", 0.0, None), Arm("auto", "auto", Statistical), Arm("0.75", 0.75, Statistical)]
     lying = [
         Arm(f"{kind} from {honest}", 0.75, lambda kind=kind, honest=honest: Liar(kind, honest))  # type: ignore[misc]
-        for kind in ("inverted", "constant", "overconfident") for honest in (0, 30)
+        for kind in ("inverted", "constant", "overconfident") for honest in (0, 40)
     ]  # fmt: skip
     return [*plain, *lying] if liars else plain
 
