@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from ksearch.cli.main import app
 from ksearch.errors import BadInput
-from ksearch.records.model import RunRecord
+from ksearch.records.model import ForecastRecord, RunRecord
 from ksearch.records.reading import StoredRun
-from ksearch.report.page.calibration import calibration, crps, spearman
+from ksearch.report.page.calibration import calibration, crps, forecasts_of, spearman
 from ksearch.report.page.data import page_data
 from ksearch.report.page.details import candidate_detail
 from ksearch.report.page.model import ClaimPoint, PageData
@@ -161,3 +161,15 @@ def test_the_library_is_the_one_that_was_published_and_carries_its_licence(loade
     digest = hashlib.sha256(asset(LIBRARY).encode()).hexdigest()
     assert f"`{digest}`" in DOCUMENT.read_text()
     assert asset(LICENCE) in render_page(loaded[0])
+
+
+def test_forecasts_are_held_against_what_was_measured(loaded: tuple[PageData, RunRecord]) -> None:
+    _, record = loaded
+    said = ForecastRecord(forecaster="oracle", p_passes=1.0, reward=6.0, sigma=0.5, audit=False, retired="")
+    rewards = ((candidate, candidate.reward) for candidate in record.candidates)
+    exact = [c if r is None else c.model_copy(update={"forecast": said.model_copy(update={"reward": r})}) for c, r in rewards]
+    (found,) = forecasts_of(record.model_copy(update={"candidates": tuple(exact)}))
+    assert found.source == "forecaster oracle"
+    assert found.measured == sum(c.reward is not None and c.node != 0 for c in record.candidates)
+    assert (found.bias, found.coverage) == (pytest.approx(0), 1)
+    assert forecasts_of(record) == ()

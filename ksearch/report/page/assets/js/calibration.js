@@ -16,9 +16,9 @@ function claimStrip(node, action, forecast, parentReward) {
     marks.push({
       kind: "forecast",
       label: "forecast",
-      low: forecast.low - parentReward,
-      middle: forecast.middle - parentReward,
-      high: forecast.high - parentReward,
+      low: forecast.reward - CENTRAL_80 * forecast.sigma - parentReward,
+      middle: forecast.reward - parentReward,
+      high: forecast.reward + CENTRAL_80 * forecast.sigma - parentReward,
     });
   }
   if (node.gain !== null) marks.push({ kind: "measured", label: "measured", low: null, middle: node.gain, high: null });

@@ -142,8 +142,15 @@ function claimSection(node, candidate) {
     {},
     h("h4", {}, "Claim and outcome"),
     h("p", {}, sentence(noted)),
+    forecast === null ? null : h("p", { class: "note" }, forecastText(forecast, parentReward(node))),
     claimStrip(node, action, forecast, parentReward(node)),
   );
+}
+
+function forecastText(forecast, parentReward) {
+  const gain = parentReward === null ? DASH : times(forecast.reward - parentReward);
+  const end = forecast.retired ? `; not measured: ${forecast.retired}` : forecast.audit ? "; measured as an audit, whatever its forecast" : "";
+  return `Forecast by ${forecast.forecaster} before it was measured: ${gain}, P(passes) ${percent(forecast.p_passes)}${end}.`;
 }
 
 function outcomeText(node) {
