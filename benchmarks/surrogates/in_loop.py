@@ -32,19 +32,21 @@ from ksearch.surrogates.types import Forecast, Forecaster, Sample
 
 @dataclass
 class Liar:
-    """Honest for `honest` verdicts, by the statistical forecaster; then it lies."""
+    """Honest for `honest` verdicts of its own search, by the statistical forecaster; then it lies."""
 
     kind: str
     honest: int
     inner: Statistical = field(default_factory=Statistical)
     seen: int = 0
+    definition: str = ""
     name: str = "liar"
 
     def learn(self, sample: Sample) -> None:
-        self.seen += 1
+        self.seen += sample.definition == self.definition
         self.inner.learn(sample)
 
     def forecast(self, sample: Sample) -> Forecast | None:
+        self.definition = sample.definition
         said = self.inner.forecast(sample)
         if said is None or self.seen < self.honest:
             return said
