@@ -114,7 +114,7 @@ class ForecastMade(_Event):
     """A forecaster answered on a candidate, from what was known before its verdict. The quantiles are None when it had nothing to say.
 
     `m` is the number of candidates for each measurement at that moment, `audit` whether this one is measured whatever the
-    forecast says, `known` how many outcomes the forecaster had learnt from.
+    forecast says, `known` how many of this run's outcomes the forecaster had learnt from.
     """
 
     type: Literal["forecast_made"] = "forecast_made"
