@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ksearch.briefing.brief import brief
+from ksearch.coder.model.coder import ModelCoder
+from ksearch.coder.model.forms import EDIT, EDIT_SCHEMA, EDIT_TEXT, WRITE, WRITE_SCHEMA, WRITE_TEXT
 from ksearch.coder.playbook.coder import PlaybookCoder
 from ksearch.coder.playbook.generic import GenericFamily
 from ksearch.coder.playbook.registry import family_for, has_templates
-from ksearch.coder.types import Draft, Target
+from ksearch.coder.types import Coder, Draft, Target
 from ksearch.definitions.catalog import load_definition, workloads_for
 from ksearch.definitions.dataset import Dataset, read_dataset
 from ksearch.definitions.regimes import stratified
@@ -20,15 +23,28 @@ from ksearch.errors import BadInput
 from ksearch.evaluators.base import Evaluator
 from ksearch.jobs import JobFactory
 from ksearch.judge.verdict import JudgedWorkload
+from ksearch.llm.desk import Desk
+from ksearch.llm.oracle import ModelOracle
+from ksearch.llm.setup import Choice, asker_of, choose, model_of, price_text, rates_of
+from ksearch.llm.types import Role, Tool
 from ksearch.root import REFERENCE_ORIGIN
 from ksearch.settings import Settings
 from ksearch.steps import Parts
+from ksearch.worldmodel.forms import PROPOSE, PROPOSE_SCHEMA, PROPOSE_TEXT
+from ksearch.worldmodel.planner import ModelPlanner
 from ksearch.worldmodel.playbook import PlaybookPlanner
+from ksearch.worldmodel.types import Planner
 
 DEVICE_LANGUAGES: dict[str, tuple[Language, ...]] = {"cpu": ("python", "cpp"), "cuda": ("cuda", "triton", "python")}
 
+FORMS = (Tool(PROPOSE, PROPOSE_TEXT, PROPOSE_SCHEMA), Tool(WRITE, WRITE_TEXT, WRITE_SCHEMA), Tool(EDIT, EDIT_TEXT, EDIT_SCHEMA))
+"""Every role gets all of them, in this order: tools stand first in a request, and a cached prefix begins with them."""
+
 FAKE_FAILURES = 0.2
 """Share of plans that fail on the fake landscape: about what a search meets."""
+
+MODEL_PARALLEL = 4
+"""Candidates in flight when a model writes them: an answer takes ten times as long as an evaluation."""
 
 SUBSET_SEED = 0
 """The stratified subset must be the same for every run on a definition, or their rewards could not be compared."""
@@ -55,6 +71,8 @@ class Setup:
 
 def prepare(settings: Settings) -> Setup:
     """Resolve and check everything that settings name. Raises BadInput; writes nothing."""
+    choice = choose(settings)
+    settings = choice.settings
     dataset = read_dataset(settings.dataset) if settings.dataset is not None else None
     definition = load_definition(settings.definition, dataset)
     device = resolve(settings.device)
@@ -70,7 +88,7 @@ def prepare(settings: Settings) -> Setup:
     if start is not None and start.spec.language not in target.languages:
         raise BadInput(f"--start: written in {start.spec.language}, but this run allows {', '.join(target.languages)}")
     setup = Setup(settings, definition, full, subset, baseline, start, device, target, ())
-    return _with_notes(setup, dataset)
+    return _with_notes(setup, dataset, choice)
 
 
 def _languages(settings: Settings, device: Device) -> tuple[Language, ...]:
@@ -94,7 +112,7 @@ def _subset(definition: Definition, full: tuple[JudgedWorkload, ...], size: int)
     return tuple(judged.model_copy(update={"weight": share[judged.regime] / counts[judged.regime]}) for judged in members)
 
 
-def _with_notes(setup: Setup, dataset: Dataset | None) -> Setup:
+def _with_notes(setup: Setup, dataset: Dataset | None, choice: Choice) -> Setup:
     settings, family = setup.settings, family_for(setup.definition, setup.target)
     regimes = ", ".join(f"{count} {name}" for name, count in _regime_counts(setup.full))
     baseline = "the definition's reference" if setup.baseline is None else setup.baseline.name
@@ -105,16 +123,31 @@ def _with_notes(setup: Setup, dataset: Dataset | None) -> Setup:
     if not has_templates(family):
         templates = "no templates for this definition: the search starts from its reference with generic techniques"
     notes = (
+        *_model_notes(choice),
         f"definition  {setup.definition.name}" + ("" if dataset is None else f" from {settings.dataset}"),
         f"device      {setup.device.spec}, {setup.device.name} ({device_why}); languages {', '.join(setup.target.languages)}",
         f"workloads   {len(setup.full)} ({regimes}); {len(setup.subset)} of them time each candidate, all of them a promotion",
         f"baseline    {baseline}",
-        f"planner     playbook ({templates})",
+        f"planner     {settings.planner}, coder {settings.coder} ({templates})",
         f"policy      {settings.policy}; surrogate none (every candidate is measured)",
         f"evaluator   {settings.evaluator}, {parallel_of(setup)} candidates in flight",
         f"budget      {budget_line(settings)}",
     )
     return Setup(settings, setup.definition, setup.full, setup.subset, setup.baseline, setup.start, setup.device, setup.target, notes)
+
+
+def _model_notes(choice: Choice) -> tuple[str, ...]:
+    """First of all, who is asked and what it may cost."""
+    if not choice.uses_models:
+        return ()
+    settings, roles = choice.settings, (Role.PLANNER, Role.CODER)
+    names = {role: model_of(settings.llm, role) for role in roles if getattr(settings, role) == "llm"}
+    lines = []
+    for name in dict.fromkeys(names.values()):
+        who = " and ".join(role for role in names if names[role] == name)
+        lines.append(f"model       {name.short} as {who} ({choice.reason}); {price_text(rates_of(name, settings.llm))}")
+    stop = f"{settings.budget.max_usd:g} US dollars" if settings.budget.max_usd is not None else f"{settings.budget.max_tokens} tokens"
+    return (*lines, f"stops       before a call that could pass {stop} (--max-usd, --max-tokens)")
 
 
 def _regime_counts(workloads: tuple[JudgedWorkload, ...]) -> list[tuple[str, int]]:
@@ -141,6 +174,8 @@ def parallel_of(setup: Setup) -> int:
     wanted = setup.settings.evaluation.parallel
     if wanted is not None:
         return wanted
+    if setup.settings.coder == "llm":
+        return MODEL_PARALLEL
     if setup.settings.evaluator == "fake":
         return 1
     return 2
@@ -162,15 +197,39 @@ def jobs_of(setup: Setup) -> JobFactory:
 
 def parts_of(setup: Setup) -> Parts:
     """Start what a search is made of; the caller closes `evaluator`."""
-    family = family_for(setup.definition, setup.target)
+    family, desk = family_for(setup.definition, setup.target), None
+    planner: Planner = PlaybookPlanner(family.catalogue(setup.definition, setup.target))
+    coder: Coder = PlaybookCoder(family)
+    if "llm" in (setup.settings.planner, setup.settings.coder):
+        models = model_parts(setup)
+        desk, coder = models.desk, models.coder
+        planner = models.planner if setup.settings.planner == "llm" else planner
     return Parts(
-        planner=PlaybookPlanner(family.catalogue(setup.definition, setup.target)),
-        coder=PlaybookCoder(family),
+        desk=desk,
+        planner=planner,
+        coder=coder,
         evaluator=evaluator_of(setup),
         jobs=jobs_of(setup),
         roots=_roots(setup),
         parallel=parallel_of(setup),
     )
+
+
+@dataclass(frozen=True)
+class ModelParts:
+    """Planner and coder that ask models, and the desk where their calls are booked."""
+
+    desk: Desk
+    planner: Planner
+    coder: Coder
+
+
+def model_parts(setup: Setup, desk: Desk | None = None) -> ModelParts:
+    llm, desk = setup.settings.llm, desk or Desk()
+    asker = asker_of(llm, (Role.PLANNER, Role.CODER), desk)
+    text = brief(setup.definition, setup.full, setup.target, setup.device.name, setup.settings.objective)
+    planning, writing = (ModelOracle(asker, role, text, FORMS) for role in (Role.PLANNER, Role.CODER))
+    return ModelParts(desk, ModelPlanner(planning, llm.context_tokens), ModelCoder(writing, llm.context_tokens))
 
 
 def _roots(setup: Setup) -> tuple[Draft, ...]:

@@ -6,8 +6,13 @@
 from __future__ import annotations
 
 import functools
+import os
 
 import pytest
+
+# A key of the developer's own would make `--planner auto` ask a paid model in the middle of a test.
+for _name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
+    os.environ.pop(_name, None)
 
 
 @functools.cache

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ksearch.store.events import ArmOpenedEvent, TicketIssued, TicketSettled
+from ksearch.store.events import ArmOpenedEvent, EditRecord, TicketIssued, TicketSettled
 from ksearch.tree.types import (
     Action,
     ArmOpened,
@@ -27,6 +27,7 @@ from ksearch.tree.types import (
     Write,
     WriteMode,
 )
+from ksearch.worldmodel.document import Edit, Insert, Kind, Merge, Prune, Split, Update
 
 TreeEvent = ArmOpenedEvent | TicketIssued | TicketSettled
 
@@ -95,6 +96,35 @@ def _outcome(event: TicketSettled) -> Outcome:
         return Measured(event.reward)
     kinds: dict[str, type[Failed] | type[Skipped] | type[Cancelled]] = {"failed": Failed, "skipped": Skipped, "cancelled": Cancelled}
     return kinds[event.outcome](event.reason or "")
+
+
+def edit_record(edit: Edit) -> EditRecord:
+    match edit:
+        case Insert(kind, text, refuted_by, nodes):
+            return EditRecord(op="insert", kind=kind, texts=(text,), refuted_by=refuted_by, nodes=nodes)
+        case Update(id, text, refuted_by, nodes):
+            return EditRecord(op="update", ids=(id,), texts=(text,), refuted_by=refuted_by, nodes=nodes)
+        case Split(id, first, second):
+            return EditRecord(op="split", ids=(id,), texts=(first, second))
+        case Merge(ids, text):
+            return EditRecord(op="merge", ids=ids, texts=(text,))
+        case Prune(id):
+            return EditRecord(op="prune", ids=(id,))
+
+
+def to_edit(record: EditRecord) -> Edit:
+    nodes = tuple(NodeId(node) for node in record.nodes)
+    match record.op:
+        case "insert":
+            return Insert(Kind(record.kind), record.texts[0], record.refuted_by, nodes)
+        case "update":
+            return Update(record.ids[0], record.texts[0], record.refuted_by, nodes)
+        case "split":
+            return Split(record.ids[0], record.texts[0], record.texts[1])
+        case "merge":
+            return Merge(record.ids, record.texts[0])
+        case "prune":
+            return Prune(record.ids[0])
 
 
 def _action_to_json(action: Action) -> Mapping[str, Any]:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 
 from ksearch.budget import Amounts, Ledger, Limits
 from ksearch.settings import BudgetSettings, Settings
-from ksearch.store.changes import TreeEvent, to_change
+from ksearch.store.changes import TreeEvent, to_change, to_edit
 from ksearch.store.errors import StoreError
 from ksearch.store.events import (
     ArmOpenedEvent,
+    BudgetBlocked,
     BudgetChanged,
     CandidateId,
     CandidateWritten,
@@ -22,18 +23,24 @@ from ksearch.store.events import (
     EvaluationStarted,
     Event,
     IncumbentChanged,
+    ModelCallLost,
+    ModelCallSettled,
+    ModelCallStarted,
     NothingWritten,
     Opened,
+    PlanningFailed,
     RootSettled,
     RunCreated,
     RunEnded,
     TicketIssued,
     TicketSettled,
+    WorldModelRevised,
 )
 from ksearch.translate import evidence
 from ksearch.tree import Tree, policy_named
 from ksearch.tree.types import Cancelled, Failed, Issued, Measured, NodeId, Settled, Ticket, Write
 from ksearch.worldmodel.beliefs import Beliefs, revised
+from ksearch.worldmodel.document import Document, edited
 from ksearch.worldmodel.types import Belief, Evidence
 
 ROOT_KEY = "root"
@@ -62,6 +69,19 @@ class CandidateState:
 
 
 @dataclass(slots=True)
+class ModelCall:
+    """One call of a language model: in flight until it is settled or lost."""
+
+    started: ModelCallStarted
+    settled: ModelCallSettled | None = None
+    lost: bool = False
+
+    @property
+    def in_flight(self) -> bool:
+        return self.settled is None and not self.lost
+
+
+@dataclass(slots=True)
 class Books:
     """What was spent and what was learnt: needed to go on searching, not to look at a run."""
 
@@ -84,6 +104,16 @@ class Books:
     def root_answered(self, candidate: CandidateState) -> None:
         self.ledger.settle(_root_key(candidate), Amounts.of(evaluations=1, gpu_seconds=candidate.device_seconds))
 
+    def call_started(self, event: ModelCallStarted) -> None:
+        self.ledger.hold(_call_key(event.call), Amounts(usd=event.usd, tokens=event.tokens))
+
+    def call_settled(self, event: ModelCallSettled) -> None:
+        tokens = event.input + event.cached + event.written + event.output
+        self.ledger.settle(_call_key(event.call), Amounts(usd=event.usd, tokens=tokens))
+
+    def call_lost(self, event: ModelCallLost) -> None:
+        self.ledger.settle(_call_key(event.call), self.ledger.reservations[_call_key(event.call)])
+
     def learn(self, taught: Evidence) -> None:
         if taught.followed:
             technique = taught.action.technique
@@ -104,6 +134,15 @@ class RunState:
     by_node: dict[int, list[CandidateId]] = field(default_factory=dict)
     open_tickets: dict[int, Ticket] = field(default_factory=dict)
     nothing_written: dict[int, str] = field(default_factory=dict)
+    trouble: dict[int, str] = field(default_factory=dict)
+    """Nodes whose last attempt gave no code, and why."""
+    planning_failed: dict[int, str] = field(default_factory=dict)
+    document: Document = field(default_factory=Document)
+    refused_edits: tuple[str, ...] = ()
+    """Of the planner's last answer: shown to it the next time."""
+    calls: dict[int, ModelCall] = field(default_factory=dict)
+    blocked: str | None = None
+    """Why no model call fits the budget any more; None while calls fit or none was tried."""
     why: dict[int, str] = field(default_factory=dict)
     incumbent: IncumbentChanged | None = None
     root: RootSettled | None = None
@@ -176,6 +215,8 @@ class RunState:
                 self._written(event)
             case NothingWritten():
                 self.nothing_written[event.ticket] = event.reason
+                if event.ticket in self.open_tickets:
+                    self.trouble[self.open_tickets[event.ticket].node] = event.reason
             case EvaluationStarted():
                 self._started(event, time)
             case EvaluationSettled():
@@ -188,7 +229,18 @@ class RunState:
                 self._root(event)
             case IncumbentChanged():
                 self.incumbent = event
+            case ModelCallStarted() | ModelCallSettled() | ModelCallLost():
+                self._call(event)
+            case WorldModelRevised():
+                self.refused_edits = event.refused
+                for edit in event.edits:
+                    self.document = edited(self.document, to_edit(edit))
+            case PlanningFailed():
+                self.planning_failed[event.ticket] = event.reason
+            case BudgetBlocked():
+                self.blocked = event.reason
             case BudgetChanged():
+                self.blocked = None
                 self.settings = self.settings.model_copy(update={"budget": event.budget})
                 if self.books is not None:
                     self.books.ledger.limits = _limits(event.budget)
@@ -232,15 +284,16 @@ class RunState:
         if isinstance(change.outcome, Measured | Failed):
             if candidate is not None:
                 candidate.settled = change.outcome
-            self._learn(ticket, change.outcome)
+            followed = candidate is None or candidate.written.followed
+            self._learn(ticket, change.outcome, followed)
 
-    def _learn(self, ticket: Write, outcome: Measured | Failed) -> None:
+    def _learn(self, ticket: Write, outcome: Measured | Failed, followed: bool) -> None:
         if self.books is None or self.tree is None or not ticket.plan:
             return
         reward = outcome.reward if isinstance(outcome, Measured) else None
         stage = outcome.stage if isinstance(outcome, Failed) else None
         parent = self.tree.parent(ticket.node)
-        self.books.learn(evidence(ticket.node, ticket.plan[-1], reward, self.tree.own_best(parent), stage))
+        self.books.learn(evidence(ticket.node, ticket.plan[-1], reward, self.tree.own_best(parent), stage, followed))
 
     def _written(self, event: CandidateWritten) -> None:
         if event.candidate in self.candidates:
@@ -248,6 +301,7 @@ class RunState:
         self.candidates[event.candidate] = CandidateState(event)
         self.by_digest.setdefault(event.digest, event.candidate)
         self.by_node.setdefault(event.node, []).append(event.candidate)
+        self.trouble.pop(event.node, None)
         if event.ticket is not None:
             self.by_ticket[event.ticket] = event.candidate
 
@@ -265,6 +319,21 @@ class RunState:
         if self.books is not None and candidate.written.ticket is None:
             self.books.root_answered(candidate)
 
+    def _call(self, event: ModelCallStarted | ModelCallSettled | ModelCallLost) -> None:
+        match event:
+            case ModelCallStarted():
+                self.calls[event.call] = ModelCall(event)
+                if self.books is not None:
+                    self.books.call_started(event)
+            case ModelCallSettled():
+                self.calls[event.call].settled = event
+                if self.books is not None:
+                    self.books.call_settled(event)
+            case ModelCallLost():
+                self.calls[event.call].lost = True
+                if self.books is not None:
+                    self.books.call_lost(event)
+
     def _root(self, event: RootSettled) -> None:
         self.root = event
         self.tree = Tree(root_reward=event.reward, sigma_noise=event.sigma_noise, policy=policy_named(self.settings.policy))
@@ -274,6 +343,10 @@ class RunState:
 
 def _key(ticket: int) -> str:
     return f"ticket-{ticket}"
+
+
+def _call_key(call: int) -> str:
+    return f"call-{call}"
 
 
 def _root_key(candidate: CandidateState) -> str:

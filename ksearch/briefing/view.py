@@ -1,0 +1,89 @@
+"""The search as seen from one node, taken from a run's state: an immutable copy for a thread that plans or writes."""
+
+from __future__ import annotations
+
+from ksearch.briefing.verdicts import remark
+from ksearch.store.fold import RunState
+from ksearch.tree import Tree
+from ksearch.tree.types import NodeId
+from ksearch.tree.views import ArmOutcome, NodeView
+from ksearch.worldmodel.claims import Scored, score
+from ksearch.worldmodel.types import SearchView, Stretch
+
+MOST_ELSEWHERE = 12
+
+
+def search_view(state: RunState, node: NodeId, material: str = "") -> SearchView:
+    tree = state.tree
+    assert tree is not None
+    nodes = {view.id: view for view in tree.nodes()}
+    here = nodes[node]
+    arms, siblings = tree.arms(node), tree.siblings(node)
+    near = {node, *(arm.node for arm in (*arms, *siblings)), *_ancestors(nodes, node)}
+    return SearchView(
+        node=node,
+        path=_path(nodes, node),
+        best_path=_path(nodes, tree.best_node().id),
+        arms=arms,
+        siblings=siblings,
+        elsewhere=_elsewhere(tree, nodes, near),
+        queued=tuple(proposal.action for proposal in here.queued),
+        refused=here.refused,
+        reward=here.own.best,
+        best_reward=tree.incumbent_reward,
+        root_reward=tree.own_best(NodeId(0)) or 0.0,
+        honesty=tree.honesty,
+        document=state.document,
+        beliefs=state.beliefs.all(),
+        scores=score(claims_of(nodes)),
+        remarks=_remarks(state, (*arms, *siblings)),
+        material=material,
+        refused_edits=state.refused_edits,
+    )
+
+
+def claims_of(nodes: dict[NodeId, NodeView]) -> list[Scored]:
+    """Claimed and measured gain of every plan that passed, the root aside."""
+    scored = []
+    for view in nodes.values():
+        gain = _gain(nodes, view)
+        if view.action is not None and gain is not None and view.action.gain_sd > 0:
+            scored.append(Scored(view.action.gain_mean, view.action.gain_sd, gain))
+    return scored
+
+
+def _gain(nodes: dict[NodeId, NodeView], view: NodeView) -> float | None:
+    above = None if view.parent is None else nodes[view.parent].own.best
+    return None if view.own.best is None or above is None else view.own.best - above
+
+
+def _ancestors(nodes: dict[NodeId, NodeView], node: NodeId) -> list[NodeId]:
+    found, at = [], nodes[node].parent
+    while at is not None:
+        found.append(at)
+        at = nodes[at].parent
+    return found
+
+
+def _path(nodes: dict[NodeId, NodeView], node: NodeId) -> tuple[Stretch, ...]:
+    steps = [nodes[id] for id in reversed([node, *_ancestors(nodes, node)])]
+    return tuple(Stretch(view.id, view.action, _gain(nodes, view)) for view in steps if view.action is not None)
+
+
+def _elsewhere(tree: Tree, nodes: dict[NodeId, NodeView], near: set[NodeId]) -> tuple[ArmOutcome, ...]:
+    """Outcomes of plans farther away, the fastest first: where gains worth merging are, and what failed."""
+    parents = [view.id for view in nodes.values() if view.children]
+    outcomes = [arm for parent in parents for arm in tree.arms(parent) if arm.node not in near and arm.attempts]
+    outcomes.sort(key=lambda arm: (-(nodes[arm.node].own.best or float("-inf")), arm.node))
+    return tuple(outcomes[:MOST_ELSEWHERE])
+
+
+def _remarks(state: RunState, arms: tuple[ArmOutcome, ...]) -> dict[NodeId, str]:
+    """What the judge said of the last candidate of each plan that didn't pass."""
+    found: dict[NodeId, str] = {}
+    for arm in arms:
+        candidates = state.candidates_of(arm.node) if arm.gain is None else []
+        answers = list(candidates[-1].verdicts.values()) if candidates else []
+        if answers and (text := remark(answers[-1].message, answers[-1].stage)):
+            found[arm.node] = text
+    return found
