@@ -12,6 +12,7 @@ import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
+from typing import Any
 
 from ksearch.errors import Unavailable
 from ksearch.pending import SettleStep, Step, WaitStep, next_step
@@ -81,8 +82,8 @@ class Search:
 
     def wait(self) -> RunEnded | None:
         """Wait until something in flight answers, and log it. An interruption ends the run without waiting any longer."""
-        bells: list[Future[None]] = [] if self.parts.desk is None else [self.parts.desk.bell]
-        wait([*self.running, *bells], timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+        watched: list[Future[Any]] = [*self.running, *([] if self.parts.desk is None else [self.parts.desk.bell])]
+        wait(watched, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
         done = [future for future in self.running if future.done()]
         self.steps.serve()  # what a finished step asked of a model was posted before it finished
         for future in sorted(done, key=lambda future: _order(self.running[future])):

@@ -71,7 +71,7 @@ def known_nodes(view: SearchView) -> frozenset[NodeId]:
 
 
 def question_text(request: ProposeRequest, view: SearchView, budget_tokens: int) -> str:
-    task = plan_prompt().format(count=request.count)
+    task = f"# Your task: plan\n\nPropose {request.count} next steps from the kernel above by calling `{PROPOSE}`."
     sections = [
         Section("Where the search stands", standing_text(view), whole=True),
         Section("The path to this kernel", path_text(view.path), whole=True),
@@ -97,4 +97,5 @@ def _best_path(view: SearchView) -> str:
 
 @cache
 def plan_prompt() -> str:
+    """What planning asks for, the same every time: it stands in the brief, before any question."""
     return (resources.files("ksearch.worldmodel") / "prompts" / "plan.md").read_text("utf-8").strip()

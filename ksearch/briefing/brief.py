@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ksearch.briefing.knowledge import documents, instructions
+from ksearch.coder.model.question import TASKS, prompt
 from ksearch.coder.types import Target
 from ksearch.definitions.schema import AxisConst, Definition
 from ksearch.judge.verdict import JudgedWorkload
+from ksearch.worldmodel.planner import plan_prompt
 
 
 def brief(definition: Definition, workloads: Sequence[JudgedWorkload], target: Target, device_name: str, objective: str) -> str:
-    """Instructions, device, languages, operator, then the definition and what it is measured on."""
+    """Instructions, tasks, device, languages, operator, then the definition and what it is measured on."""
     about = (_task(definition, target, device_name), _measured(definition, workloads, objective))
-    return "\n\n".join((instructions(), *documents(definition, target), *about))
+    return "\n\n".join((instructions(), tasks(), *documents(definition, target), *about))
+
+
+def tasks() -> str:
+    """Every role gets the instructions of every task: one prefix for all is cheaper than four short ones."""
+    known = {"plan": plan_prompt(), **{name: prompt(name) for name in TASKS}}
+    return "\n\n".join(f"# Task {name}\n\n{text}" for name, text in known.items())
 
 
 def _task(definition: Definition, target: Target, device_name: str) -> str:

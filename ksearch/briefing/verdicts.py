@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from ksearch.judge.verdict import Verdict
+from ksearch.report.summary import us
 
 LOG_CHARACTERS = 2_400
 REMARK_CHARACTERS = 220
@@ -50,7 +51,7 @@ def latency_text(verdict: Verdict) -> str:
         mine = sum(row.weight * (row.latency_us or 0.0) for row in members) / weight
         share = sum(row.weight for row in members) / sum(row.weight for row in verdict.workloads)
         worst = max(row.latency_us or 0.0 for row in members)
-        rows.append(f"- {regime}: mean {mine:.3g} us, slowest workload {worst:.3g} us ({share:.0%} of the weight)")
+        rows.append(f"- {regime}: mean {us(mine)} us, slowest workload {us(worst)} us ({share:.0%} of the weight)")
     return "\n".join(rows)
 
 

@@ -6,6 +6,7 @@ from functools import cache
 from importlib import resources
 
 from ksearch.briefing.verdicts import failure_text
+from ksearch.coder.model.forms import EDIT, WRITE
 from ksearch.coder.types import WriteRequest
 from ksearch.tree.types import WriteMode
 from ksearch.worldmodel.briefing import Section, describe, document_text, factor, fit, outcomes_text, path_text
@@ -21,13 +22,15 @@ def question_text(request: WriteRequest, budget_tokens: int) -> str:
         Section("Your last answer", _trouble(request), whole=True),
         *(() if request.view is None else _surroundings(request.view)),
     ]
-    return fit(sections, budget_tokens) + "\n\n" + prompt(_task(request))
+    return fit(sections, budget_tokens) + "\n\n" + _ask(request)
 
 
-def _task(request: WriteRequest) -> str:
+def _ask(request: WriteRequest) -> str:
+    form = f"`{WRITE}`" if request.parent is None and request.previous is None else f"`{EDIT}` or `{WRITE}`"
     if request.previous is not None:
-        return "repair"
-    return "refine" if request.mode is WriteMode.REFINE else "write"
+        return f"# Your task: repair\n\nMend the kernel above, which failed, by calling {form}."
+    name = "refine" if request.mode is WriteMode.REFINE else "write"
+    return f"# Your task: {name}\n\nTake the step above, from the kernel above, by calling {form}."
 
 
 def _earlier(request: WriteRequest) -> str:
@@ -60,6 +63,10 @@ def _surroundings(view: SearchView) -> tuple[Section, ...]:
     )
 
 
+TASKS = ("write", "repair", "refine")
+
+
 @cache
 def prompt(name: str) -> str:
+    """What a task of the coder asks for, the same every time: it stands in the brief, before any question."""
     return (resources.files("ksearch.coder.model") / "prompts" / f"{name}.md").read_text("utf-8").strip()
