@@ -65,6 +65,10 @@ class Setup:
     notes: tuple[str, ...]
 
     @property
+    def uses_models(self) -> bool:
+        return "llm" in (self.settings.planner, self.settings.coder)
+
+    @property
     def family_name(self) -> str:
         return family_for(self.definition, self.target).name
 
@@ -200,7 +204,7 @@ def parts_of(setup: Setup) -> Parts:
     family, desk = family_for(setup.definition, setup.target), None
     planner: Planner = PlaybookPlanner(family.catalogue(setup.definition, setup.target))
     coder: Coder = PlaybookCoder(family)
-    if "llm" in (setup.settings.planner, setup.settings.coder):
+    if setup.uses_models:
         models = model_parts(setup)
         desk, coder = models.desk, models.coder
         planner = models.planner if setup.settings.planner == "llm" else planner

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Literal, Self, TypeAlias, TypeVar
 
 from ksearch.briefing.kernels import kernel_text
+from ksearch.briefing.verdicts import workload_texts
 from ksearch.briefing.view import search_view
 from ksearch.coder.types import Coder, Draft, NothingToWrite, WriteRequest
 from ksearch.definitions.schema import Solution
@@ -76,6 +77,7 @@ class Steps:
 
     def __init__(self, journal: Journal, parts: Parts) -> None:
         self.journal, self.parts = journal, parts
+        self.workloads = workload_texts(parts.jobs.definition, parts.jobs.full)
         self.pool = ThreadPoolExecutor(max(1, parts.parallel), thread_name_prefix="ksearch")
 
     def __enter__(self) -> Self:
@@ -149,6 +151,7 @@ class Steps:
             trouble=self.state.trouble.get(ticket.node),
             view=view,
             material="" if view is None else self._material(previous or parent),
+            workloads=self.workloads,
         )
 
     def _view(self, node: NodeId, material_of: NodeId | None) -> SearchView | None:
@@ -163,7 +166,7 @@ class Steps:
             return ""
         judged = candidate.verdicts.get("evaluate") or candidate.verdicts.get("promote")
         verdict = None if judged is None else Verdict.model_validate_json(self.journal.log.get_blob(judged.verdict))
-        return kernel_text(self.solution(candidate), verdict)
+        return kernel_text(self.solution(candidate), verdict, self.workloads)
 
     def solution(self, candidate: CandidateState) -> Solution:
         return Solution.model_validate_json(self.journal.log.get_blob(candidate.written.solution))

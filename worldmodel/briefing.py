@@ -22,6 +22,9 @@ CHARACTERS_A_TOKEN = 3.5
 
 CUT = "(more was cut here)"
 
+LEAST_CLAIMS = 3
+"""Fewer scored claims say nothing about the planner."""
+
 
 @dataclass(frozen=True, slots=True)
 class Section:
@@ -146,7 +149,7 @@ def _support(nodes: Sequence[NodeId]) -> str:
 
 def scores_text(scores: ClaimScores | None, honesty: float) -> str:
     """How the planner's claims did, in the units in which it makes them."""
-    if scores is None:
+    if scores is None or scores.count < LEAST_CLAIMS:
         return ""
     tendency = "too much" if scores.bias < 0 else "too little"
     rank = "" if scores.rank is None else f" Rank correlation of claimed with measured: {scores.rank:+.2f}."

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 
-from ksearch.judge.verdict import Verdict
+from ksearch.definitions.schema import Definition, Workload
+from ksearch.judge.verdict import JudgedWorkload, Verdict, WorkloadResult
 from ksearch.report.summary import us
 
 LOG_CHARACTERS = 2_400
 REMARK_CHARACTERS = 220
+MOST_WORKLOADS = 5
+MOST_LENGTHS = 6
 
 
-def failure_text(verdict: Verdict) -> str:
-    """The failing stage with its evidence."""
+def failure_text(verdict: Verdict, workloads: Mapping[str, str]) -> str:
+    """The failing stage with its evidence. `workloads` describes them by UUID."""
     evidence = verdict.evidence
     lines = [f"Stage {verdict.stage or 'unknown'}: {verdict.status}."]
     if evidence is not None:
         lines.append(f"The judge says: {_one_line(evidence.message)}")
-        lines += [f"Workload: {_workload(verdict, evidence.workload)}"] if evidence.workload else []
+        lines += [f"Workload: {workloads.get(evidence.workload, evidence.workload)}"] if evidence.workload else []
         lines += [f"Element: {_one_line(evidence.element)}"] if evidence.element else []
     log = (evidence.log if evidence is not None else "") or (verdict.compile.log if verdict.compile is not None else "")
     if log.strip():
@@ -27,7 +31,24 @@ def failure_text(verdict: Verdict) -> str:
 
 def remark(message: str | None, stage: str | None) -> str | None:
     """One line on a failure, for lists."""
-    return None if message is None else f"{stage or 'failed'}: {_one_line(message)[:REMARK_CHARACTERS]}"
+    if message is None:
+        return None
+    text = _one_line(message)[:REMARK_CHARACTERS]
+    return text if stage is None or text.startswith(stage) else f"{stage}: {text}"
+
+
+def workload_texts(definition: Definition, workloads: Iterable[JudgedWorkload]) -> dict[str, str]:
+    """By UUID, the axes that vary and the lengths that an exact recipe gives."""
+    return {judged.workload.uuid: _workload_text(definition, judged.workload) for judged in workloads}
+
+
+def _workload_text(definition: Definition, workload: Workload) -> str:
+    axes = [f"{axis}={workload.axes[axis]}" for axis in definition.var_axes]
+    lengths = workload.recipe.lengths
+    if lengths:
+        shown = list(lengths) if len(lengths) <= MOST_LENGTHS else f"{len(lengths)} from {min(lengths)} to {max(lengths)}"
+        axes.append(f"lengths={shown}")
+    return " ".join(axes)
 
 
 def relevant(log: str) -> str:
@@ -40,19 +61,23 @@ def relevant(log: str) -> str:
     return "\n".join(lines)[-LOG_CHARACTERS:]
 
 
-def latency_text(verdict: Verdict) -> str:
-    """Weighted mean latency of each regime in microseconds, beside the baseline's."""
-    rows = []
-    for regime in dict.fromkeys(row.regime for row in verdict.workloads):
-        members = [row for row in verdict.workloads if row.regime == regime and row.latency_us is not None]
-        weight = sum(row.weight for row in members)
-        if not members or not weight:
-            continue
-        mine = sum(row.weight * (row.latency_us or 0.0) for row in members) / weight
-        share = sum(row.weight for row in members) / sum(row.weight for row in verdict.workloads)
-        worst = max(row.latency_us or 0.0 for row in members)
-        rows.append(f"- {regime}: mean {us(mine)} us, slowest workload {us(worst)} us ({share:.0%} of the weight)")
-    return "\n".join(rows)
+def latency_text(verdict: Verdict, workloads: Mapping[str, str]) -> str:
+    """Weighted mean latency of each regime in microseconds, and its workloads: all of a few, else the fastest and slowest."""
+    groups: dict[str, list[WorkloadResult]] = {}
+    for row in verdict.workloads:
+        if row.latency_us is not None:
+            groups.setdefault(row.regime, []).append(row)
+    total = sum(row.weight for rows in groups.values() for row in rows)
+    return "\n".join(_regime_text(name, rows, total, workloads) for name, rows in groups.items())
+
+
+def _regime_text(name: str, rows: list[WorkloadResult], total: float, workloads: Mapping[str, str]) -> str:
+    weight = sum(row.weight for row in rows)
+    mean = sum(row.weight * (row.latency_us or 0.0) for row in rows) / weight
+    ordered = sorted(rows, key=lambda row: row.latency_us or 0.0)
+    shown = ordered if len(ordered) <= MOST_WORKLOADS else [ordered[0], ordered[-1]]
+    each = "; ".join(f"{workloads.get(row.uuid, row.uuid)}: {us(row.latency_us or 0.0)}" for row in shown)
+    return f"- {name} ({weight / total:.0%} of the weight): mean {us(mean)} us; {each}"
 
 
 def compiler_text(verdict: Verdict) -> str:
@@ -68,11 +93,6 @@ def compiler_text(verdict: Verdict) -> str:
 def fenced(text: str) -> str:
     """Data that may hold anything, a fence of its own included."""
     return "~~~\n" + text.replace("~~~", "~ ~ ~") + "\n~~~"
-
-
-def _workload(verdict: Verdict, uuid: str) -> str:
-    row = next((row for row in verdict.workloads if row.uuid == uuid), None)
-    return uuid if row is None else f"{uuid} (regime {row.regime})"
 
 
 def _one_line(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ksearch.briefing.verdicts import remark
+from ksearch.store.events import EvaluationSettled
 from ksearch.store.fold import RunState
 from ksearch.tree import Tree
 from ksearch.tree.types import NodeId
@@ -79,11 +80,17 @@ def _elsewhere(tree: Tree, nodes: dict[NodeId, NodeView], near: set[NodeId]) -> 
 
 
 def _remarks(state: RunState, arms: tuple[ArmOutcome, ...]) -> dict[NodeId, str]:
-    """What the judge said of the last candidate of each plan that didn't pass."""
+    """What the judge said of the last candidate of each plan that has not passed, or not yet every check."""
     found: dict[NodeId, str] = {}
     for arm in arms:
         candidates = state.candidates_of(arm.node) if arm.gain is None else []
         answers = list(candidates[-1].verdicts.values()) if candidates else []
-        if answers and (text := remark(answers[-1].message, answers[-1].stage)):
+        if answers and (text := _remark(answers[-1])):
             found[arm.node] = text
     return found
+
+
+def _remark(answer: EvaluationSettled) -> str | None:
+    if answer.latency_us is not None and answer.baseline_us is not None:
+        return f"passed so far at {answer.baseline_us / answer.latency_us:.2f}x over the baseline, its second measurement is under way"
+    return remark(answer.message, answer.stage)

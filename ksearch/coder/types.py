@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ksearch.definitions.schema import Definition, Language, Solution
@@ -43,6 +44,8 @@ class WriteRequest:
     trouble: str | None = None
     view: SearchView | None = None
     material: str = ""
+    workloads: Mapping[str, str] = field(default_factory=dict)
+    """What each workload is, by UUID, in a few words."""
 
 
 @dataclass(frozen=True, slots=True)

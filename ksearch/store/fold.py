@@ -284,7 +284,7 @@ class RunState:
         if isinstance(change.outcome, Measured | Failed):
             if candidate is not None:
                 candidate.settled = change.outcome
-            followed = candidate is None or candidate.written.followed
+            followed = candidate is not None and candidate.written.followed  # where no code was written, no technique was tried
             self._learn(ticket, change.outcome, followed)
 
     def _learn(self, ticket: Write, outcome: Measured | Failed, followed: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,7 @@ from ksearch.definitions.schema import BuildSpec, Definition, Solution, SourceFi
 from ksearch.devices import Device
 from ksearch.evaluators.fake import FakeEvaluator
 from ksearch.judge.verdict import JUDGE_VERSION, JudgedWorkload
-from ksearch.llm.desk import Desk
-from ksearch.prepare import Setup, jobs_of, model_parts
+from ksearch.prepare import ModelParts, Setup, jobs_of, model_parts
 from ksearch.search import Search
 from ksearch.settings import Settings
 from ksearch.steps import Parts
@@ -65,9 +64,9 @@ class Bench:
         )
         return Setup(self.settings(), DEFINITION, members, members[:1], None, ROOT, Device("cpu", "cpu", "test cpu"), TARGET, ())
 
-    def parts(self, desk: Desk | None = None) -> Parts:
+    def parts(self, models: ModelParts | None = None) -> Parts:
         setup = self.setup()
-        models = model_parts(setup, desk)
+        models = models or model_parts(setup)
         roots = (Draft(ROOT, "start"),)
         return Parts(models.planner, models.coder, FakeEvaluator(seed=5), jobs_of(setup), roots, self.parallel, models.desk)
 
@@ -87,8 +86,8 @@ class Bench:
         self.journal = Journal.reopen(EventLog.open_writer(self.folder / "run.sqlite"))
         return self.journal
 
-    def search(self, **changes: Any) -> RunEnded:
-        journal, parts = self.journal or self.create(), replace(self.parts(), **changes)
+    def search(self, models: ModelParts | None = None) -> RunEnded:
+        journal, parts = self.journal or self.create(), self.parts(models)
         try:
             journal.record(Opened(pid=1, resumed=False, environment={}))
             return Search(journal, parts, self.stop).run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ from ksearch.tree.types import WriteMode
 from ksearch.worldmodel.oracle import Filled, Oracle, Question, Unanswered, consult
 
 ORIGIN = "llm"
+MOST_VALUES = 3
+"""Values of one constant that are tried."""
+PLAIN_VALUE = re.compile(r"[\w.+-]{1,24}")
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,12 @@ def _read(filled: Filled, request: WriteRequest, base: Solution | None) -> Answe
 
 def _draft(answer: Answer, base: Solution | None) -> Draft:
     """The follow-through is the model's own word, with the one thing that can be checked checked before (the code did change)."""
-    tunables = tuple((tunable.path, tunable.name, value) for tunable in answer.tunables for value in tunable.values[:3])
+    tunables = tuple((t.path, t.name, value) for t in answer.tunables for value in t.values[:MOST_VALUES] if PLAIN_VALUE.fullmatch(value))
     return Draft(answer.solution, ORIGIN, followed=answer.followed, did=answer.did, tunables=tunables)
+
+
+C_COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
+"""A string literal, which is kept, or a comment, which is not."""
 
 
 def stripped(solution: Solution) -> tuple[tuple[str, str], ...]:
@@ -72,8 +80,11 @@ def stripped(solution: Solution) -> tuple[tuple[str, str], ...]:
 
 def _bare(content: str, path: str) -> str:
     if path.endswith(".py"):
-        code = "\n".join(re.sub(r"(^|\s)#.*$", "", line).rstrip() for line in content.splitlines())
-        return "\n".join(line for line in code.splitlines() if line)
-    return re.sub(r"\s+", " ", re.sub(r"//[^\n]*|/\*.*?\*/", "", content, flags=re.DOTALL)).strip()
+        try:
+            return ast.dump(ast.parse(content))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return content
+    code = C_COMMENT.sub(lambda found: found[0] if found[0].startswith('"') else " ", content)
+    return "\n".join(" ".join(line.split()) for line in code.splitlines() if line.strip())
 
 

@@ -29,6 +29,8 @@ def applied(sources: Iterable[SourceFile], edits: Iterable[Edit]) -> tuple[Sourc
             files[edit.path] = _edited(files, edit)
         except BadEdit as error:
             raise BadEdit(f"Edit {number}: {error}") from None
+    if not any(files.values()):
+        raise BadEdit("The edits leave no file")
     return tuple(SourceFile(path=path, content=content) for path, content in files.items() if content)
 
 

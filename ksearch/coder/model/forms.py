@@ -21,6 +21,7 @@ AUTHOR = "ksearch model"
 COMPILED: dict[str, str] = {"cpp": ".cpp", "cuda": ".cu"}
 MOST_FILES = 12
 LONGEST_SUMMARY = 600
+MOST_FAULTS = 6
 
 Fields = Mapping[str, Any]
 
@@ -131,7 +132,7 @@ def read_solution(filled: Filled, definition: Definition, target: Target, base: 
             answer = _Written.model_validate_json(filled.text)
             solution = _from_files(answer, definition, target)
     except ValidationError as error:
-        raise Unanswered(_first_fault(error), again=True) from None
+        raise Unanswered(_faults(error), again=True) from None
     except (BadEdit, ValueError) as error:
         raise Unanswered(str(error), again=True) from None
     tunables = tuple(tunable for tunable in answer.tunables if _defined(tunable, solution))
@@ -211,7 +212,9 @@ def definitions_of(name: str, content: str) -> list[re.Match[str]]:
     return list(re.finditer(rf"(?<![\w.]){re.escape(name)}\s*=\s*([\w.+-]+)(?=\s*[;,\n#)]|$)", content))
 
 
-def _first_fault(error: ValidationError) -> str:
-    fault = error.errors()[0]
-    place = ".".join(str(part) for part in fault["loc"]) or "the form"
-    return f"{place[:80]}: {str(fault['msg'])[:300]}"
+def _faults(error: ValidationError) -> str:
+    return "; ".join(_fault(".".join(map(str, item["loc"])), item["msg"]) for item in error.errors()[:MOST_FAULTS])
+
+
+def _fault(place: str, message: str) -> str:
+    return f"{place[:80] or 'the form'}: {message[:200]}"

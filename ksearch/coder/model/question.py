@@ -49,7 +49,7 @@ def _step(request: WriteRequest) -> str:
 
 
 def _failure(request: WriteRequest) -> str:
-    return "" if request.previous is None or request.verdict is None else failure_text(request.verdict)
+    return "" if request.previous is None or request.verdict is None else failure_text(request.verdict, request.workloads)
 
 
 def _trouble(request: WriteRequest) -> str:
