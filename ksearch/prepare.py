@@ -80,7 +80,7 @@ def prepare(settings: Settings) -> Setup:
     dataset = read_dataset(settings.dataset) if settings.dataset is not None else None
     definition = load_definition(settings.definition, dataset)
     device = resolve(settings.device)
-    target = Target(device.kind, device.arch, _languages(settings, device), threads=1)
+    target = Target(device.kind, device.arch, languages_of(settings, device), threads=1)
     known = () if settings.workloads.endswith(".jsonl") else workloads_for(definition, "cpu" if device.kind == "cpu" else "cuda", dataset)
     full = select_workloads(definition, known, settings.workloads)
     subset = _subset(definition, full, settings.evaluation.workloads)
@@ -95,7 +95,7 @@ def prepare(settings: Settings) -> Setup:
     return _with_notes(setup, dataset, choice)
 
 
-def _languages(settings: Settings, device: Device) -> tuple[Language, ...]:
+def languages_of(settings: Settings, device: Device) -> tuple[Language, ...]:
     possible = DEVICE_LANGUAGES[device.kind]
     if not settings.languages:
         return possible
@@ -199,20 +199,21 @@ def jobs_of(setup: Setup) -> JobFactory:
     )
 
 
-def parts_of(setup: Setup) -> Parts:
-    """Start what a search is made of; the caller closes `evaluator`."""
-    family, desk = family_for(setup.definition, setup.target), None
+def parts_of(setup: Setup, desk: Desk | None = None, evaluator: Evaluator | None = None) -> Parts:
+    """Start what a search is made of; the caller closes `evaluator`. A `desk` of one's own may answer for models."""
+    family = family_for(setup.definition, setup.target)
     planner: Planner = PlaybookPlanner(family.catalogue(setup.definition, setup.target))
     coder: Coder = PlaybookCoder(family)
+    models: ModelParts | None = None
     if setup.uses_models:
-        models = model_parts(setup)
-        desk, coder = models.desk, models.coder
+        models = model_parts(setup, desk or Desk())
+        coder = models.coder
         planner = models.planner if setup.settings.planner == "llm" else planner
     return Parts(
-        desk=desk,
+        desk=models.desk if models is not None else None,
         planner=planner,
         coder=coder,
-        evaluator=evaluator_of(setup),
+        evaluator=evaluator or evaluator_of(setup),
         jobs=jobs_of(setup),
         roots=_roots(setup),
         parallel=parallel_of(setup),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ksearch.cli.options import Json, RunName, RunsDir, overlay
+from ksearch.errors import BadInput
 
 
 def register(app: typer.Typer) -> None:
@@ -17,8 +18,8 @@ def register(app: typer.Typer) -> None:
 
 def run_command(
     definition: Annotated[
-        str, typer.Option("--definition", "-d", help="Name, alias or prefix of a definition, or a Definition JSON file.")
-    ],
+        str | None, typer.Option("--definition", "-d", help="Name, alias or prefix of a definition, or a Definition JSON file.")
+    ] = None,
     dataset: Annotated[Path | None, typer.Option(help="A FlashInfer-Trace dataset to take definitions and workloads from.")] = None,
     start: Annotated[Path | None, typer.Option(help="Solution to start from: JSON, folder or single source file.")] = None,
     baseline: Annotated[
@@ -48,12 +49,24 @@ def run_command(
     seed: Annotated[int | None, typer.Option(help="Seed of the search's own random choices.")] = None,
     runs_dir: RunsDir = None,
     name: Annotated[str | None, typer.Option(help="Name of the run (else made of the time and the definition).")] = None,
+    replay: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Run a stored run's answers and verdicts through this program again, offline.")
+    ] = None,
+    reuse_answers: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Take a model's answer from a stored run where the request is the same.")
+    ] = None,
     json: Json = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be used and what it may cost, then stop.")] = False,
 ) -> None:
     from ksearch.session import dry_run_lines, new_run
     from ksearch.settings import load_overlay, parse_assignment, resolve
 
+    if replay is not None:
+        from ksearch.replay.run import replay_run
+
+        raise typer.Exit(replay_run(replay, runs_dir=runs_dir, name=name, as_json=json))
+    if definition is None:
+        raise BadInput("--definition is missing: name one of `ksearch definitions`, or a Definition JSON file")
     flags = overlay(
         {
             "definition": definition, "dataset": dataset, "start": start, "baseline": baseline, "workloads": workloads,
@@ -68,7 +81,7 @@ def run_command(
     if dry_run:
         dry_run_lines(settings, as_json=json)
         return
-    raise typer.Exit(new_run(settings, runs_dir=runs_dir, name=name, as_json=json))
+    raise typer.Exit(new_run(settings, runs_dir=runs_dir, name=name, as_json=json, reuse=reuse_answers))
 
 
 def _preset(config: str, flags: dict[str, object], load) -> list[dict[str, object]]:  # type: ignore[no-untyped-def]

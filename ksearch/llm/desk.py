@@ -72,7 +72,9 @@ Record: TypeAlias = Callable[[Intent, str], Reply | None]
 
 
 @dataclass(slots=True)
-class _Open:
+class Posted:
+    """A call that somebody wants to make, and where the permission goes."""
+
     intent: Intent
     answer: Future[Opening]
 
@@ -84,8 +86,8 @@ class Desk:
         self.bell: Future[None] = Future()
         """Done as soon as something was posted; replaced by each `serve`."""
         self.cancelled = threading.Event()
-        self._posted: queue.SimpleQueue[_Open | Settlement] = queue.SimpleQueue()
-        self._waiting: deque[_Open] = deque()
+        self._posted: queue.SimpleQueue[Posted | Settlement] = queue.SimpleQueue()
+        self._waiting: deque[Posted] = deque()
         self._served: set[int] = set()
         self._record = record
 
@@ -93,7 +95,7 @@ class Desk:
 
     def open(self, intent: Intent) -> Opening:
         """Blocks until the call may be made. Raises OutOfBudget, or Cancelled when the run is ending."""
-        post = _Open(intent, Future())
+        post = Posted(intent, Future())
         self._post(post)
         if self.cancelled.is_set():
             raise Cancelled("the run is ending")
@@ -102,7 +104,7 @@ class Desk:
     def settle(self, settlement: Settlement) -> None:
         self._post(settlement)
 
-    def _post(self, message: _Open | Settlement) -> None:
+    def _post(self, message: Posted | Settlement) -> None:
         self._posted.put(message)
         with suppress(InvalidStateError):
             self.bell.set_result(None)
@@ -114,7 +116,7 @@ class Desk:
         self.bell = Future()
         while not self._posted.empty():
             message = self._posted.get()
-            if isinstance(message, _Open):
+            if isinstance(message, Posted):
                 self._waiting.append(message)
             else:
                 self._settle(journal, message)
@@ -125,7 +127,7 @@ class Desk:
         self.cancelled.set()
         while not self._posted.empty():
             message = self._posted.get()
-            if isinstance(message, _Open):
+            if isinstance(message, Posted):
                 self._waiting.append(message)
         while self._waiting:
             self._waiting.popleft().answer.set_exception(Cancelled("the run is ending"))
@@ -156,7 +158,7 @@ class Desk:
             self._start(journal, number, replace(intent, bound=Bound(Usage(), Decimal(0))), digest)
             self._settle(journal, Settlement(number, recorded.ending.value, recorded, Usage(), Decimal(0), False, 0, 0.0), reused=True)
             return Opening(number, recorded)
-        if not self._fits(journal, intent.bound):
+        if not self._fits(journal, intent):
             return None
         self._start(journal, number, intent, digest)
         return Opening(number)
@@ -170,15 +172,15 @@ class Desk:
                 return Opening(number, REPLY.validate_json(journal.log.get_blob(done.answer)))
         return None
 
-    def _fits(self, journal: Journal, bound: Bound) -> bool:
+    def _fits(self, journal: Journal, intent: Intent) -> bool:
         """Raises OutOfBudget when no settlement of others could make room."""
-        ledger = journal.state.ledger
+        ledger, bound = journal.state.ledger, intent.bound
         for resource in (Resource.USD, Resource.TOKENS):
             limit, wanted = ledger.limits[resource], bound.amounts[resource]
             if limit is not None and ledger.spent[resource] + wanted > limit:
                 left = limit - ledger.spent[resource]
                 reason = f"{left:f} {UNITS[resource]} are left and the next model call may take up to {wanted:f}"
-                journal.record(BudgetBlocked(resource=resource, reason=reason), durable=True)
+                journal.record(BudgetBlocked(ticket=intent.ticket, resource=resource, reason=reason), durable=True)
                 raise OutOfBudget(reason)
         return not ledger.blocking(bound.amounts)
 

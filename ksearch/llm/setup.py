@@ -88,14 +88,15 @@ def provider_of(name: ModelName, llm: LlmSettings, environ: Mapping[str, str] = 
     variable = key_variable(name, llm)
     key = environ.get(variable, "").strip() if variable is not None else ""
     if name.provider == "anthropic":
-        return AnthropicProvider(key, Patience(llm.stall_s, llm.timeout_s), llm.anthropic_url)
+        return AnthropicProvider(key or "absent", Patience(llm.stall_s, llm.timeout_s), llm.anthropic_url)
     if name.provider == "openai":
         return OpenAIProvider(key or None, llm.timeout_s, llm.openai_url)
     return CommandProvider(name.model, llm.timeout_s)
 
 
 def asker_of(llm: LlmSettings, roles: tuple[Role, ...], desk: Desk, environ: Mapping[str, str] = os.environ) -> Asker:
-    """Connections for these roles; roles with equal models share one."""
+    """Connections for these roles; roles with equal models share one. Without a key they are made all the same: a desk that answers
+    from a record needs none."""
     providers: dict[ModelName, Provider] = {}
     lines: dict[Role, Line] = {}
     for role in roles:

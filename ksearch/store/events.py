@@ -48,6 +48,8 @@ class RunCreated(_Event):
     """Model of the device, as its driver or the kernel names it; a resume on another model is refused."""
     family: str | None
     """The playbook's template family; None when the definition has no templates."""
+    arch: str | None = None
+    """The GPU's architecture ('sm_90'), which what is written depends on; None on a cpu and in logs older than this field."""
 
 
 class Opened(_Event):
@@ -248,6 +250,7 @@ class BudgetBlocked(_Event):
     """A model call did not fit into what is left and was not made; no new work begins until a limit is raised."""
 
     type: Literal["budget_blocked"] = "budget_blocked"
+    ticket: int | None
     resource: str
     reason: str
 

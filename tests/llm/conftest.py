@@ -62,7 +62,7 @@ class Bench:
             JudgedWorkload(workload=Workload(axes={"n": n}, inputs={"x": {"type": "random"}}, uuid=f"w{n}"), regime="all", weight=0.5)  # type: ignore[dict-item]
             for n in (1, 2)
         )
-        return Setup(self.settings(), DEFINITION, members, members[:1], None, ROOT, Device("cpu", "cpu", "test cpu"), TARGET, ())
+        return Setup(self.settings(), DEFINITION, members, members[:1], None, ROOT, Device("cpu", "test cpu", None), TARGET, ())
 
     def parts(self, models: ModelParts | None = None) -> Parts:
         setup = self.setup()
