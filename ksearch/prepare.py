@@ -8,6 +8,7 @@ from pathlib import Path
 from ksearch.briefing.brief import brief
 from ksearch.coder.model.coder import ModelCoder
 from ksearch.coder.model.forms import EDIT, EDIT_SCHEMA, EDIT_TEXT, WRITE, WRITE_SCHEMA, WRITE_TEXT
+from ksearch.coder.model.tuning import TuningPlanner
 from ksearch.coder.playbook.coder import PlaybookCoder
 from ksearch.coder.playbook.generic import GenericFamily
 from ksearch.coder.playbook.registry import family_for, has_templates
@@ -234,7 +235,7 @@ def model_parts(setup: Setup, desk: Desk | None = None) -> ModelParts:
     asker = asker_of(llm, (Role.PLANNER, Role.CODER), desk)
     text = brief(setup.definition, setup.full, setup.target, setup.device.name, setup.settings.objective)
     planning, writing = (ModelOracle(asker, role, text, FORMS) for role in (Role.PLANNER, Role.CODER))
-    return ModelParts(desk, ModelPlanner(planning, llm.context_tokens), ModelCoder(writing, llm.context_tokens))
+    return ModelParts(desk, TuningPlanner(ModelPlanner(planning, llm.context_tokens)), ModelCoder(writing, llm.context_tokens))
 
 
 def _roots(setup: Setup) -> tuple[Draft, ...]:

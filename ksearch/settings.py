@@ -73,8 +73,9 @@ class LlmSettings(_Model):
     """What a question says of the search, the kernel and the fixed instructions aside."""
     anthropic_url: str | None = None
     openai_url: str | None = None
-    key_variable: str | None = None
-    """Environment variable with the key. None: ANTHROPIC_API_KEY or OPENAI_API_KEY."""
+    key_variable: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*_(API_KEY|TOKEN|SECRET)$")] | None = None
+    """Environment variable with the key. None: ANTHROPIC_API_KEY or OPENAI_API_KEY. Its name says that it is secret, so that no log,
+    error or candidate gets to see its value."""
     prices: Mapping[str, Price] = Field(default_factory=dict)
     """US dollars for a million tokens of models that the shipped table doesn't know, or at other prices: input, cached, written, output."""
     concurrency: Annotated[int, Field(ge=1, le=64)] = 4
@@ -106,6 +107,10 @@ class Settings(_Model):
     """auto: llm where the key of `llm.model` is set, else the playbook."""
     coder: Literal["auto", "playbook", "llm"] = "auto"
     """auto: as the planner."""
+    world_model: bool = True
+    """False: planner and coder see the tree around them, but no lessons, beliefs or outcomes elsewhere (for comparisons)."""
+    merge: bool = True
+    """False: no step may bring in the gains of another branch (for comparisons)."""
     policy: Literal["puct", "greedy", "best-of-n", "random"] = "puct"
     surrogate: Literal["auto", "none"] = "auto"
     evaluator: Literal["local", "fake"] = "local"

@@ -152,7 +152,13 @@ class Steps:
             view=view,
             material="" if view is None else self._material(previous or parent),
             workloads=self.workloads,
+            merged=self._merged(ticket),
         )
+
+    def _merged(self, ticket: Write) -> str:
+        """The kernel whose gains the plan's last step brings in, when it merges two branches."""
+        node = ticket.plan[-1].second_parent if ticket.plan else None
+        return "" if node is None or self.parts.desk is None else self._material(self.state.best_candidate_of(node))
 
     def _view(self, node: NodeId, material_of: NodeId | None) -> SearchView | None:
         if self.parts.desk is None:
@@ -200,7 +206,7 @@ class Steps:
     def record_plan(self, ticket: TicketId, planned: Planned) -> None:
         """Edits that the document allows now, and the proposals, in one transaction."""
         before: list[Event] = []
-        if planned.edits:
+        if planned.edits and self.state.settings.world_model:
             settled = {node for node, ids in self.state.by_node.items() if any(self.state.candidates[id].settled for id in ids)}
             revision = revise(self.state.document, planned.edits, {NodeId(node) for node in settled})
             before.append(WorldModelRevised(ticket=ticket, edits=tuple(map(edit_record, revision.applied)), refused=revision.refused))

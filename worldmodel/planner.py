@@ -66,6 +66,8 @@ def _fresh(answer: PlanAnswer, request: ProposeRequest) -> tuple[Proposal, ...]:
 
 def known_nodes(view: SearchView) -> frozenset[NodeId]:
     """Nodes of other branches that passed: what a merge may name."""
+    if not view.may_merge:
+        return frozenset()
     passed = {arm.node for arm in (*view.arms, *view.siblings, *view.elsewhere) if arm.gain is not None}
     return frozenset(passed | {step.node for step in view.best_path})
 

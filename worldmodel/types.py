@@ -92,6 +92,9 @@ class SearchView:
     remarks: Mapping[NodeId, str] = field(default_factory=dict)
     material: str = ""
     refused_edits: tuple[str, ...] = ()
+    tunables: tuple[tuple[str, str, str], ...] = ()
+    """Constants that the author of this node's kernel declared worth other values: file, name, value."""
+    may_merge: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,11 +33,11 @@ def _task(definition: Definition, target: Target, device_name: str) -> str:
     ]
     constraints = [f"- {text}" for text in definition.constraints]
     return "\n".join((
-        f"# The operator: {definition.name}", "", definition.description or "", "",
+        f"# The operator: {definition.name}", "", *((definition.description, "") if definition.description else ()),
         f"Device {device_name}; allowed languages: {', '.join(target.languages)}.", "",
         "Axes:", *axes, "", "Tensors, in the order of the call:", *tensors, *(("", "Constraints:", *constraints) if constraints else ()),
         "", "Reference:", "~~~python", definition.reference.strip(), "~~~",
-    )).replace("\n\n\n", "\n\n")  # fmt: skip
+    ))  # fmt: skip
 
 
 def _note(description: str | None) -> str:

@@ -15,11 +15,13 @@ MOST_ELSEWHERE = 12
 
 
 def search_view(state: RunState, node: NodeId, material: str = "") -> SearchView:
-    tree = state.tree
+    """With `--no-world-model` the view holds the tree around the node and nothing of what the search believes."""
+    tree, believing = state.tree, state.settings.world_model
     assert tree is not None
     nodes = {view.id: view for view in tree.nodes()}
     here = nodes[node]
     arms, siblings = tree.arms(node), tree.siblings(node)
+    kernel = state.best_candidate_of(node)
     near = {node, *(arm.node for arm in (*arms, *siblings)), *_ancestors(nodes, node)}
     return SearchView(
         node=node,
@@ -27,7 +29,7 @@ def search_view(state: RunState, node: NodeId, material: str = "") -> SearchView
         best_path=_path(nodes, tree.best_node().id),
         arms=arms,
         siblings=siblings,
-        elsewhere=_elsewhere(tree, nodes, near),
+        elsewhere=_elsewhere(tree, nodes, near) if believing else (),
         queued=tuple(proposal.action for proposal in here.queued),
         refused=here.refused,
         reward=here.own.best,
@@ -35,11 +37,13 @@ def search_view(state: RunState, node: NodeId, material: str = "") -> SearchView
         root_reward=tree.own_best(NodeId(0)) or 0.0,
         honesty=tree.honesty,
         document=state.document,
-        beliefs=state.beliefs.all(),
-        scores=score(claims_of(nodes)),
+        beliefs=state.beliefs.all() if believing else (),
+        scores=score(claims_of(nodes)) if believing else None,
         remarks=_remarks(state, (*arms, *siblings)),
         material=material,
         refused_edits=state.refused_edits,
+        tunables=() if kernel is None else kernel.written.tunables,
+        may_merge=state.settings.merge,
     )
 
 

@@ -35,6 +35,8 @@ def run_command(
     planner: Annotated[str | None, typer.Option(help="auto, playbook or llm (auto: llm where a key is set).")] = None,
     coder: Annotated[str | None, typer.Option(help="auto, playbook or llm (auto: as the planner).")] = None,
     model: Annotated[str | None, typer.Option(help="anthropic:MODEL, openai:MODEL or command:PROGRAM, for all roles.")] = None,
+    world_model: Annotated[bool | None, typer.Option("--world-model/--no-world-model", help="Lessons and beliefs in prompts.")] = None,
+    merge: Annotated[bool | None, typer.Option("--merge/--no-merge", help="Steps that combine two branches.")] = None,
     policy: Annotated[str | None, typer.Option(help="puct, greedy, best-of-n or random.")] = None,
     surrogate: Annotated[str | None, typer.Option(help="auto or none.")] = None,
     evaluator: Annotated[str | None, typer.Option(help="local, or fake (a made-up landscape, for trying things out).")] = None,
@@ -71,7 +73,7 @@ def run_command(
         {
             "definition": definition, "dataset": dataset, "start": start, "baseline": baseline, "workloads": workloads,
             "objective": objective, "device": device, "languages": tuple(language or ()), "allow_libraries": allow_libraries,
-            "planner": planner, "coder": coder, "llm.model": model,
+            "planner": planner, "coder": coder, "llm.model": model, "world_model": world_model, "merge": merge,
             "policy": policy, "surrogate": surrogate, "evaluator": evaluator, "seed": seed,
             "budget.max_evaluations": max_evaluations, "budget.max_gpu_seconds": max_gpu_seconds, "budget.max_usd": max_usd,
             "budget.max_tokens": max_tokens, "budget.max_time_s": max_time, "evaluation.timeout_s": timeout,

@@ -46,6 +46,8 @@ class WriteRequest:
     material: str = ""
     workloads: Mapping[str, str] = field(default_factory=dict)
     """What each workload is, by UUID, in a few words."""
+    merged: str = ""
+    """A kernel of another branch, as text, whose gains the plan's last step brings in."""
 
 
 @dataclass(frozen=True, slots=True)

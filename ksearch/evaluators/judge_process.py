@@ -11,6 +11,7 @@ from typing import IO
 from pydantic import ValidationError
 
 from ksearch.judge.verdict import Job, Verdict
+from ksearch.store.guard import without_secrets
 
 
 class JudgeLost(Exception):
@@ -30,7 +31,7 @@ class JudgeProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 pass_fds=[lifeline],
-                env={**os.environ, "PYTHONPATH": paths},
+                env={**without_secrets(os.environ), "PYTHONPATH": paths},
                 start_new_session=True,  # a terminal's Ctrl-C ends the search in order, and the search ends the judge
             )
         finally:

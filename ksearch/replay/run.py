@@ -15,11 +15,13 @@ from ksearch.replay.recorded import Diverged, RecordedDesk, RecordedEvaluator
 from ksearch.replay.search import replay
 from ksearch.session import WORKLOADS
 from ksearch.steps import Parts
-from ksearch.store.events import Event, RunCreated, parse_event
+from ksearch.store.events import RunCreated, parse_event
 from ksearch.store.fold import RunState
 from ksearch.store.journal import Journal, read_state
 from ksearch.store.log import EventLog
 from ksearch.store.runs import RunPaths, check_name, default_runs_dir, find_run
+
+ARCHITECTURES = {"H100": "sm_90", "H200": "sm_90", "GH200": "sm_90", "B200": "sm_100", "A100": "sm_80"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def replay_run(run: str, *, runs_dir: Path | None, name: str | None, as_json: bo
 def replayed(record: EventLog, state: RunState, log: EventLog, run: str) -> Outcome:
     """Replay `record`, whose folded state is `state`, into an empty log. Raises Diverged."""
     events = [parse_event(stored.payload) for stored in record.events()]
-    setup = stored_setup(record, state, events)
+    setup = stored_setup(record, state)
     for stored in record.events():
         event = parse_event(stored.payload)
         if isinstance(event, RunCreated):
@@ -92,7 +94,7 @@ def _picture(state: RunState) -> dict[str, object]:
     }
 
 
-def stored_setup(log: EventLog, state: RunState, events: list[Event]) -> Setup:
+def stored_setup(log: EventLog, state: RunState) -> Setup:
     """What the run was about, from its log alone: no device, no dataset, no file of the user's."""
     header = state.header
     settings = type(state.settings).model_validate_json(log.get_blob(header.settings))
@@ -100,7 +102,7 @@ def stored_setup(log: EventLog, state: RunState, events: list[Event]) -> Setup:
     def solution(digest: str | None) -> Solution | None:
         return None if digest is None else Solution.model_validate_json(log.get_blob(digest))
 
-    device = Device(header.device, header.device_name, header.arch or _arch_of(log, events))
+    device = Device(header.device, header.device_name, header.arch or _arch_of(header.device_name))
     return Setup(
         settings=settings,
         definition=Definition.model_validate_json(log.get_blob(header.definition)),
@@ -114,17 +116,9 @@ def stored_setup(log: EventLog, state: RunState, events: list[Event]) -> Setup:
     )
 
 
-def _arch_of(log: EventLog, events: list[Event]) -> str | None:
-    """For logs older than the header's field: any verdict's device tells its architecture, if it was a GPU."""
-    from ksearch.judge.verdict import Verdict
-    from ksearch.store.events import EvaluationSettled
-
-    for event in events:
-        if isinstance(event, EvaluationSettled):
-            device = Verdict.model_validate_json(log.get_blob(event.verdict)).device
-            if device is not None and device.kind == "cuda" and "arch" in device.details:
-                return device.details["arch"]
-    return None
+def _arch_of(device_name: str) -> str | None:
+    """For logs older than the header's field: the architecture of GPUs that runs were recorded on."""
+    return next((arch for model, arch in ARCHITECTURES.items() if model in device_name), None)
 
 
 def _free_name(name: str, folder: Path) -> str:

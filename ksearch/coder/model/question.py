@@ -18,6 +18,7 @@ def question_text(request: WriteRequest, budget_tokens: int) -> str:
     sections = [
         Section("The plan so far", _earlier(request), whole=True),
         Section("The step to take now", _step(request), whole=True),
+        Section("The kernel of another branch to take gains from", request.merged, whole=True),
         Section("How it failed", _failure(request), whole=True),
         Section("Your last answer", _trouble(request), whole=True),
         *(() if request.view is None else _surroundings(request.view)),

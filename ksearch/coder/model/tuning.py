@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from ksearch.coder.model.forms import definitions_of
 from ksearch.definitions.schema import Solution, SourceFile
-from ksearch.tree.types import Action
+from ksearch.tree.types import Action, plan_key
+from ksearch.worldmodel.types import Planned, Planner, Proposal, ProposeRequest
 
 TUNE = "tune"
 """Technique name of such an action: its target is the file, its parameter NAME=VALUE."""
 
 GAIN_MEAN, GAIN_SD, P_SUCCESS = 0.03, 0.1, 0.85
 """A constant moved to a neighbouring value: mostly little either way. Guesses, revised by what tuning brings in the run."""
+
+MOST_AT_ONCE = 3
+"""Tunings proposed at a time, beside a model's own ideas."""
 
 Setting = tuple[str, str, str]
 """File, name, value."""
@@ -27,6 +32,25 @@ def _action(path: str, name: str, value: str) -> Action:
         technique=TUNE, target=path, parameter=f"{name}={value}", intent=f"set {name} to {value} in {path}", gain_mean=GAIN_MEAN,
         gain_sd=GAIN_SD, p_success=P_SUCCESS, difficulty=1, rationale="The kernel's author declared this constant worth trying.",
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TuningPlanner:
+    """Adds to a planner's ideas the other values of constants that the kernel's author declared: they cost no tokens to write."""
+
+    inner: Planner
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    def propose(self, request: ProposeRequest) -> Planned:
+        answer = self.inner.propose(request)
+        planned = answer if isinstance(answer, Planned) else Planned(answer)
+        tunables = () if request.view is None else request.view.tunables
+        taken = plan_key(request.plan)
+        fresh = [a for a in tuning_actions(tunables) if a.key not in taken and taken | {a.key} not in request.known_plans]
+        return replace(planned, proposals=(*planned.proposals, *(Proposal(action, TUNE) for action in fresh[:MOST_AT_ONCE])))
 
 
 def tuned(parent: Solution, action: Action) -> tuple[SourceFile, ...] | None:
