@@ -120,8 +120,8 @@ def test_a_merge_shows_the_other_branch(tmp_path: Path) -> None:
         if task_of(body) == "plan":
             if "left" not in text:
                 return plan([proposal("left"), proposal("right")])
-            found = re.search(r"node (\d+): right on code: measured", text)
-            return plan([proposal("both", merge_node=int(found[1]))] if found and "path to this kernel\n\n1. node 1: left" in text else [])
+            found = re.search(r"node (\d+): left on code: measured", text)
+            return plan([proposal("both", merge_node=int(found[1]))] if found and "path to this kernel\n\n1. node 2: right" in text else [])
         step = re.search(r"## The step to take now\n\n(\w+)", text)
         return write(code({"left": 2.0, "right": 1.5, "both": 3.0}[step[1]], f"by {step[1]}"))  # type: ignore[index]
 
