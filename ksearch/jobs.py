@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from pydantic import TypeAdapter
+
 from ksearch.coder.types import Target
 from ksearch.definitions.schema import Definition, Solution
 from ksearch.judge.verdict import Job, JudgedWorkload, Limits
@@ -14,6 +16,9 @@ from ksearch.translate import weights_of
 
 GPU_RESERVATION_S = 60.0
 """GPU seconds set aside for a candidate in flight: what an evaluation with its promotion is meant to cost at most."""
+
+WORKLOADS: TypeAdapter[tuple[JudgedWorkload, ...]] = TypeAdapter(tuple[JudgedWorkload, ...])
+"""How sets of workloads are stored with a run."""
 
 
 @dataclass(frozen=True)

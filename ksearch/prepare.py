@@ -19,9 +19,10 @@ from ksearch.definitions.regimes import stratified
 from ksearch.definitions.schema import Definition, Language, Solution
 from ksearch.definitions.selection import select_workloads
 from ksearch.definitions.solutions import load_solution
-from ksearch.devices import Device, resolve
+from ksearch.devices import Device
 from ksearch.errors import BadInput
 from ksearch.evaluators.base import Evaluator
+from ksearch.evaluators.places import IN_FLIGHT, device_at, evaluator_at, kind_of
 from ksearch.jobs import JobFactory
 from ksearch.judge.verdict import JudgedWorkload
 from ksearch.llm.desk import Desk
@@ -40,9 +41,6 @@ DEVICE_LANGUAGES: dict[str, tuple[Language, ...]] = {"cpu": ("python", "cpp"), "
 
 FORMS = (Tool(PROPOSE, PROPOSE_TEXT, PROPOSE_SCHEMA), Tool(WRITE, WRITE_TEXT, WRITE_SCHEMA), Tool(EDIT, EDIT_TEXT, EDIT_SCHEMA))
 """Every role gets all of them, in this order: tools stand first in a request, and a cached prefix begins with them."""
-
-FAKE_FAILURES = 0.2
-"""Share of plans that fail on the fake landscape: about what a search meets."""
 
 MODEL_PARALLEL = 4
 """Candidates in flight when a model writes them: an answer takes ten times as long as an evaluation."""
@@ -80,7 +78,7 @@ def prepare(settings: Settings) -> Setup:
     settings = choice.settings
     dataset = read_dataset(settings.dataset) if settings.dataset is not None else None
     definition = load_definition(settings.definition, dataset)
-    device = resolve(settings.device)
+    device = device_at(settings.evaluator, settings.device)
     target = Target(device.kind, device.arch, languages_of(settings, device), threads=1)
     known = () if settings.workloads.endswith(".jsonl") else workloads_for(definition, "cpu" if device.kind == "cpu" else "cuda", dataset)
     full = select_workloads(definition, known, settings.workloads)
@@ -175,15 +173,10 @@ def budget_line(settings: Settings) -> str:
 
 
 def parallel_of(setup: Setup) -> int:
-    """Candidates in flight: one compiles while one is measured. More would be chosen before what is measured is known."""
+    """Candidates in flight."""
     wanted = setup.settings.evaluation.parallel
-    if wanted is not None:
-        return wanted
-    if setup.settings.coder == "llm":
-        return MODEL_PARALLEL
-    if setup.settings.evaluator == "fake":
-        return 1
-    return 2
+    least = MODEL_PARALLEL if setup.settings.coder == "llm" else 1
+    return max(least, IN_FLIGHT[kind_of(setup.settings.evaluator)]) if wanted is None else wanted
 
 
 def jobs_of(setup: Setup) -> JobFactory:
@@ -214,7 +207,7 @@ def parts_of(setup: Setup, desk: Desk | None = None, evaluator: Evaluator | None
         desk=models.desk if models is not None else None,
         planner=planner,
         coder=coder,
-        evaluator=evaluator or evaluator_of(setup),
+        evaluator=evaluator or evaluator_at(setup.settings, setup.device, parallel_of(setup)),
         jobs=jobs_of(setup),
         roots=_roots(setup),
         parallel=parallel_of(setup),
@@ -252,13 +245,3 @@ def _roots(setup: Setup) -> tuple[Draft, ...]:
             "can't be the start; give --start SOLUTION or allow --language python"
         )
     return tuple(drafts)
-
-
-def evaluator_of(setup: Setup) -> Evaluator:
-    if setup.settings.evaluator == "fake":
-        from ksearch.evaluators.fake import FakeEvaluator
-
-        return FakeEvaluator(seed=setup.settings.seed, delay_s=setup.settings.evaluation.fake_delay_s, failure_rate=FAKE_FAILURES)
-    from ksearch.evaluators.local import LocalEvaluator
-
-    return LocalEvaluator(device=setup.device.spec, compile_workers=parallel_of(setup))

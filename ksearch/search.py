@@ -14,16 +14,17 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
-from ksearch.errors import Unavailable
+from ksearch.errors import BadInput, Unavailable
 from ksearch.pending import SettleStep, Step, WaitStep, next_step
 from ksearch.root import settle_root
+from ksearch.steering import take_requests
 from ksearch.steps import Answer, Parts, Steps
 from ksearch.store.events import RunEnded
 from ksearch.store.fold import RunState
 from ksearch.store.journal import Journal
 
 POLL_SECONDS = 0.2
-"""How long a signal or a time limit may go unnoticed."""
+"""How long a signal, a request or a time limit may go unnoticed."""
 
 
 @dataclass
@@ -41,16 +42,18 @@ class Search:
         return self.journal.state
 
     def run(self) -> RunEnded:
-        """Search until something ends it; the ending is logged and returned. Raises Unavailable when the evaluator is lost."""
+        """Search until something ends it; the ending is logged and returned. Raises Unavailable when the evaluator is lost,
+        BadInput when the judge finds the definition or the baseline at fault.
+        """
         with Steps(self.journal, self.parts) as self.steps:
             try:
                 self.steps.book_lost("the process that ran it ended")
-                ending = settle_root(self.journal, self.parts, self.steps, self.interruption) if self.state.tree is None else None
+                ending = settle_root(self.journal, self.parts, self.steps, self.heed) if self.state.tree is None else self.heed()
                 while ending is None:
                     self.ask()
                     self.advance()
                     ending = self.ending() or self.wait()
-            except Unavailable as error:
+            except (Unavailable, BadInput) as error:
                 self.journal.record(RunEnded(status="error", reason=str(error)), durable=True)
                 raise
             self.steps.book_lost(ending.reason)
@@ -81,13 +84,19 @@ class Search:
                     self.running[self.steps.start(step)] = step
 
     def wait(self) -> RunEnded | None:
-        """Wait until something in flight answers, and log it. An interruption ends the run without waiting any longer."""
+        """Wait until something in flight answers, and log it; then heed who asks. An interruption ends the run at once."""
         watched: list[Future[Any]] = [*self.running, *([] if self.parts.desk is None else [self.parts.desk.bell])]
         wait(watched, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
         done = [future for future in self.running if future.done()]
         self.steps.serve()  # what a finished step asked of a model was posted before it finished
         for future in sorted(done, key=lambda future: _order(self.running[future])):
             self.steps.finish(self.running.pop(future), future.result())
+        return self.heed()
+
+    def heed(self) -> RunEnded | None:
+        """Take in what other processes ask of this search; an ending if they or anything else interrupt it."""
+        if take_requests(self.journal):
+            self.stop.set()
         return self.interruption()
 
     def affordable(self) -> int:

@@ -16,27 +16,28 @@ from importlib import metadata
 from pathlib import Path
 from types import FrameType
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
+from ksearch.branching import Point, branch_at, plant
 from ksearch.definitions.catalog import alias_of
 from ksearch.definitions.schema import Solution
 from ksearch.definitions.solutions import save_folder
-from ksearch.errors import BadInput, Unavailable
-from ksearch.judge.verdict import JUDGE_VERSION, JudgedWorkload
+from ksearch.errors import BadInput, KsearchError, Unavailable
+from ksearch.jobs import WORKLOADS
+from ksearch.judge.verdict import JUDGE_VERSION
 from ksearch.llm.desk import Desk, Record
 from ksearch.llm.record import Answers
 from ksearch.prepare import Setup, parts_of, prepare
 from ksearch.report.progress import progress_view
 from ksearch.report.summary import RunSummary, print_summary, summarise
 from ksearch.search import Search
-from ksearch.settings import Settings, merge, parse_assignment, resolve
+from ksearch.settings import Overlay, Settings, merge, parse_assignment, resolve
 from ksearch.store.events import BudgetChanged, Opened, RunCreated, RunEnded
 from ksearch.store.fold import RunState
 from ksearch.store.journal import Journal, read_state
 from ksearch.store.log import EventLog, program_version
 from ksearch.store.runs import RunPaths, check_name, default_runs_dir, find_run, new_run_id
 
-WORKLOADS: TypeAdapter[tuple[JudgedWorkload, ...]] = TypeAdapter(tuple[JudgedWorkload, ...])
 LIBRARIES = ("torch", "triton", "numpy", "flashinfer-bench", "apache-tvm-ffi", "pydantic")
 EXIT_OF_STATUS: Mapping[str, int] = {"done": 0, "budget": 0, "no_candidate": 3, "error": 4}
 
@@ -98,6 +99,21 @@ def answers_of(run: str | None, runs_dir: Path | None) -> Record | None:
         return None
     with EventLog.open_reader(find_run(run, default_runs_dir(runs_dir)).database) as log:
         return Answers.of(log).take
+
+
+def branch_run(source: str, overlay: Overlay, *, runs_dir: Path | None, name: str | None, as_json: bool) -> int:
+    """Search on from a moment of a stored run, in a new one. Raises BadInput before anything is written."""
+    point = Point.parse(source)
+    with EventLog.open_reader(find_run(point.run, default_runs_dir(runs_dir)).database) as old:
+        branch = branch_at(old, point, overlay)
+        setup = _same_setup(branch.state, old)
+        run = check_name(name) if name is not None else _run_id(setup)
+        paths = RunPaths(default_runs_dir(runs_dir) / run)
+        log = EventLog.create(paths.database)
+        with log:
+            journal = plant(branch, old, log)
+            old.close()
+            return _search(journal, replace(setup, notes=(branch.note, *setup.notes)), paths, as_json, resumed=False)
 
 
 def open_state(run: str, runs_dir: Path | None) -> RunState:
@@ -171,13 +187,13 @@ def _search(journal: Journal, setup: Setup, paths: RunPaths, as_json: bool, *, r
     view = progress_view(journal.state, setup.notes, paths, live=not as_json and sys.stderr.isatty(), resumed=resumed)
     parts = parts_of(setup, Desk(record))
     journal.observers.append(view.observe)
-    failure: Unavailable | None = None
+    failure: KsearchError | None = None
     with stop_on_signals() as stop:
         try:
             with view:
                 journal.record(Opened(pid=os.getpid(), resumed=resumed, environment=_environment()))
                 ending = Search(journal, parts, stop.event).run()
-        except Unavailable as error:
+        except (Unavailable, BadInput) as error:
             failure, ending = error, RunEnded(status="error", reason=str(error))
         finally:
             parts.evaluator.close()
@@ -185,6 +201,7 @@ def _search(journal: Journal, setup: Setup, paths: RunPaths, as_json: bool, *, r
     print_summary(summary, as_json)
     if failure is not None:
         print(f"ksearch: {failure}", file=sys.stderr)  # noqa: T201
+        return failure.exit_code
     return _exit_code(ending, summary, stop)
 
 

@@ -40,7 +40,7 @@ class EvaluationSettings(_Model):
     """How candidates are judged."""
 
     workloads: Annotated[int, Field(ge=1)] = 12
-    """Size of the stratified subset that an ordinary evaluation times; promotion always takes the full set."""
+    """Size of the stratified subset that an ordinary evaluation times, one of each regime at least; promotion takes the full set."""
     timed_calls: Annotated[int, Field(ge=3)] = 20
     """Timed calls for each workload; the median counts."""
     timeout_s: Annotated[float, Field(gt=0)] = 60.0
@@ -49,7 +49,7 @@ class EvaluationSettings(_Model):
     total_s: Annotated[float, Field(gt=0)] = 900.0
     """Longest that one evaluation may take, promotion included; reserved from the GPU budget while it runs."""
     parallel: Annotated[int, Field(ge=1, le=256)] | None = None
-    """Candidates in flight (written, compiling or waiting for the device). None: 2."""
+    """Candidates in flight (written, compiling or waiting for the device). None: 2, or 8 with a bundle."""
     fake_delay_s: Annotated[float, Field(ge=0)] = 0.0
     """Seconds that the fake evaluator takes for each answer (`--evaluator fake` only)."""
     unsafe_runner: bool = False
@@ -111,9 +111,10 @@ class Settings(_Model):
     """False: planner and coder see the tree around them, but no lessons, beliefs or outcomes elsewhere (for comparisons)."""
     merge: bool = True
     """False: no step may bring in the gains of another branch (for comparisons)."""
-    policy: Literal["puct", "greedy", "best-of-n", "random"] = "puct"
+    policy: Literal["puct", "puct-mean", "greedy", "evolution", "best-of-n", "random"] = "puct"
     surrogate: Literal["auto", "none"] = "auto"
-    evaluator: Literal["local", "fake"] = "local"
+    evaluator: Annotated[str, Field(pattern=r"^(local|fake|command:.*\S.*|bundle:.*\S.*)$")] = "local"
+    """'local', 'fake', 'command:PROGRAM ARGUMENTS' (a judge that speaks JSON lines) or 'bundle:FOLDER'."""
     seed: int = 0
     budget: BudgetSettings = BudgetSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

@@ -13,7 +13,7 @@ from ksearch.briefing.verdicts import workload_texts
 from ksearch.briefing.view import search_view
 from ksearch.coder.types import Coder, Draft, NothingToWrite, WriteRequest
 from ksearch.definitions.schema import Solution
-from ksearch.errors import Unavailable
+from ksearch.errors import BadInput, Unavailable
 from ksearch.evaluators.base import Evaluator
 from ksearch.jobs import JobFactory
 from ksearch.judge.verdict import Status, Verdict
@@ -127,9 +127,12 @@ class Steps:
     def _propose_request(self, step: ProposeStep) -> ProposeRequest:
         assert self.state.tree is not None
         ticket = step.ticket
-        known = frozenset(self.state.tree.known_plans())
-        beliefs, view = self.state.beliefs.all(), self._view(ticket.node, ticket.node)
-        return ProposeRequest(ticket.node, ticket.plan, ticket.count, known, beliefs, ticket.ticket, view)
+        known = self.state.tree.known_plans().now()
+        return ProposeRequest(
+            node=ticket.node, plan=ticket.plan, count=ticket.count, known_plans=known, beliefs=self.state.beliefs.all(),
+            ticket=ticket.ticket, view=self._view(ticket.node, ticket.node),
+            banned=self.state.tree.bans, known_outcomes=known.outcomes,
+        )  # fmt: skip
 
     def _write_request(self, ticket: Write) -> WriteRequest:
         assert self.state.tree is not None
@@ -184,7 +187,7 @@ class Steps:
     # ------------------------------------------------------------------ finish
 
     def finish(self, step: Step, answer: Answer) -> None:
-        """Log what came back. Raises Unavailable when an evaluation was lost too often."""
+        """Log what came back. Raises Unavailable when an evaluation was lost too often, BadInput when none can be had."""
         match step, answer:
             case ProposeStep(ticket), tuple():
                 self.tell(ticket.ticket, Proposed(tuple(proposal.action for proposal in answer)))
@@ -260,20 +263,30 @@ class Steps:
     def _record_loss(self, candidate: CandidateState, kind: Kind, verdict: Verdict) -> None:
         reason = verdict.evidence.message if verdict.evidence is not None else "no answer"
         self.journal.record(EvaluationLost(candidate=candidate.id, kind=kind, reason=reason, device_seconds=self._gpu_seconds(verdict)))
+        if verdict.final:
+            raise BadInput(f"nothing can be judged: {reason}")
         if self.state.candidates[candidate.id].losses >= MAX_LOSSES:
             raise Unavailable(f"evaluator {self.parts.evaluator.name}: {MAX_LOSSES} evaluations without an answer, the last: {reason}")
 
     def book_lost(self, reason: str) -> None:
         """Evaluations that the log shows as running but nobody runs: book their time, so that they run again. Model calls likewise."""
+        if self.parts.desk is not None:
+            self.parts.desk.book_answered(self.journal)
         for call in [call for call in self.state.calls.values() if call.in_flight]:
             self.journal.record(ModelCallLost(call=call.started.call, reason=reason))
         for candidate in self.state.candidates.values():
             if candidate.running is None:
                 continue
-            last, began = self.state.last_time, candidate.started_at
-            seconds = max(0.0, last - began) if last is not None and began is not None and self.parts.jobs.target.device != "cpu" else 0.0
+            seconds = self._seconds_lost(candidate)
             kind: Kind = "promote" if candidate.running == "promote" else "evaluate"
             self.journal.record(EvaluationLost(candidate=candidate.id, kind=kind, reason=reason, device_seconds=seconds))
+
+    def _seconds_lost(self, candidate: CandidateState) -> float:
+        """No time is lost where a job outlives this process: it is joined again, and tells itself what it took."""
+        last, began = self.state.last_time, candidate.started_at
+        if last is None or began is None or self.parts.jobs.target.device == "cpu" or self.parts.evaluator.capabilities().keeps_jobs:
+            return 0.0
+        return max(0.0, last - began)
 
     # ------------------------------------------------------------------ settle
 

@@ -1,12 +1,15 @@
-"""The gpu marker: without a GPU its tests are skipped, and the last lines of the session say so.
+"""Markers for what a machine may lack: their tests are skipped without it, and the last lines of the session say so.
 
-`--require-gpu` turns that skip into a refusal, for a machine whose purpose is to run them.
+`--require-gpu` and `--require-browser` turn that skip into a refusal, for a machine whose purpose is to run them.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
+import shutil
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -29,22 +32,42 @@ def no_gpu_because() -> str | None:
     return None
 
 
+def chromium() -> str | None:
+    """The system's browser. Playwright's own download isn't used: a test run fetches nothing."""
+    return next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+
+
+def no_browser_because() -> str | None:
+    if importlib.util.find_spec("playwright") is None:
+        return "playwright is not installed"
+    return None if chromium() else "no chromium or google-chrome on PATH"
+
+
+NEEDS: Mapping[str, tuple[str, Callable[[], str | None]]] = {
+    "gpu": ("an NVIDIA GPU", no_gpu_because),
+    "browser": ("Chromium", no_browser_because),
+}
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--require-gpu", action="store_true", help="fail instead of skipping when the tests marked gpu can't run")
+    for name in NEEDS:
+        parser.addoption(f"--require-{name}", action="store_true", help=f"fail instead of skipping when the tests marked {name} can't run")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    marked = [item for item in items if item.get_closest_marker("gpu")]
-    if not marked or (reason := no_gpu_because()) is None:
-        return
-    if config.getoption("--require-gpu"):
-        raise pytest.UsageError(f"--require-gpu: {len(marked)} tests need an NVIDIA GPU, but {reason}")
-    for item in marked:
-        item.add_marker(pytest.mark.skip(reason=f"needs an NVIDIA GPU: {reason}"))
+    for name, (what, missing_because) in NEEDS.items():
+        marked = [item for item in items if item.get_closest_marker(name)]
+        if not marked or (reason := missing_because()) is None:
+            continue
+        if config.getoption(f"--require-{name}"):
+            raise pytest.UsageError(f"--require-{name}: {len(marked)} tests need {what}, but {reason}")
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=f"needs {what}: {reason}"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    skipped = [report for report in terminalreporter.stats.get("skipped", []) if "gpu" in report.keywords]
-    if skipped:
-        why = no_gpu_because() or "see the skip reasons"
-        terminalreporter.write_sep("!", f"{len(skipped)} GPU tests NOT RUN: {why}", yellow=True, bold=True)
+    for name, (_, missing_because) in NEEDS.items():
+        skipped = [report for report in terminalreporter.stats.get("skipped", []) if name in report.keywords]
+        if skipped:
+            why = missing_because() or "see the skip reasons"
+            terminalreporter.write_sep("!", f"{len(skipped)} {name} tests NOT RUN: {why}", yellow=True, bold=True)

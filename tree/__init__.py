@@ -3,7 +3,9 @@
 from ksearch.tree.constants import DEFAULTS, Constants
 from ksearch.tree.errors import IllegalChange, UnknownNode, UnknownTicket
 from ksearch.tree.node import Refusal
-from ksearch.tree.selection import POLICIES, BestOfN, Greedy, Policy, Puct, Uniform, policy_named
+from ksearch.tree.policy import Policy
+from ksearch.tree.promise import Puct
+from ksearch.tree.selection import POLICIES, BestOfN, Evolution, Greedy, MeanPuct, Uniform, policy_named
 from ksearch.tree.snapshot import Snapshot
 from ksearch.tree.tree import Tree
 from ksearch.tree.views import ArmOutcome, Counts, Explanation, NodeStatus, NodeView, QueuedProposal
@@ -15,9 +17,11 @@ __all__ = [
     "BestOfN",
     "Constants",
     "Counts",
+    "Evolution",
     "Explanation",
     "Greedy",
     "IllegalChange",
+    "MeanPuct",
     "NodeStatus",
     "NodeView",
     "Policy",

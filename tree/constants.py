@@ -48,6 +48,20 @@ class Constants:
     noise_spans: float = 4.0
     most_span: float = 1.5
 
+    # kappa of `tree.credit`: pseudo-measurements behind a claimed gain, and pseudo-tries behind a claimed P(success).
+    claim_weight: float = 1.0
+    success_weight: float = 2.0
+
+    # Exploration of the policy by expected improvement, for values in [0, 1] relative to the best branch.
+    improvement_exploration: float = 0.2
+
+    # Standard deviation, nats, of what an idea that nobody had yet may bring: about that of a catalogue's claims. Each idea
+    # that a plan has already makes the next one weigh as much less as one more draw narrows a mean.
+    unknown_gain: float = 0.3
+
+    # Chance that an attempt passes where the one before it failed, against that of a first attempt.
+    repair_share: float = 0.5
+
     # Attempts at one plan: a first candidate and two repairs. Each costs as much as trying a new idea.
     attempts: int = 3
 

@@ -6,7 +6,9 @@ A change is checked in full before anything is altered: one that can't follow ra
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Callable, Iterable
 
+from ksearch.tree.credit import Credit
 from ksearch.tree.errors import IllegalChange
 from ksearch.tree.node import Node, Refusal, key_digest, queue_order
 from ksearch.tree.state import State
@@ -14,6 +16,7 @@ from ksearch.tree.statistics import UNIT, credible, to_units
 from ksearch.tree.types import (
     Action,
     ArmOpened,
+    Banned,
     Cancelled,
     Change,
     Failed,
@@ -21,14 +24,20 @@ from ksearch.tree.types import (
     Measured,
     NodeId,
     Outcome,
+    Pinned,
     Propose,
     Proposed,
     Settled,
     Skipped,
     Ticket,
     TicketId,
+    Unbanned,
+    Unpinned,
     Write,
 )
+
+BANNED = "banned by the user"
+"""Why a refused action was refused: lifting the ban offers it again."""
 
 
 def apply(state: State, change: Change) -> None:
@@ -39,6 +48,8 @@ def apply(state: State, change: Change) -> None:
             _issue(state, ticket)
         case Settled(ticket=id, outcome=outcome):
             _settle(state, id, outcome)
+        case Pinned() | Unpinned() | Banned() | Unbanned():
+            _guide(state, change)
 
 
 def _open_arm(state: State, change: ArmOpened) -> None:
@@ -48,13 +59,19 @@ def _open_arm(state: State, change: ArmOpened) -> None:
     if change.action not in parent.queue:
         raise IllegalChange(f"{change.action.key!r} is not queued at node {parent.id}")
     action = parent.queue.pop(parent.queue.index(change.action))
-    digest = parent.digest ^ key_digest(action.key)
+    step = key_digest(action.key)
+    digest = parent.digest ^ step
     del state.queued[digest]
+    state.frontier.open(parent, step)
+    state.credits.setdefault(step, Credit())
     node = Node(change.node, parent, action, digest)
     state.nodes.append(node)
     state.standing[digest] = node
+    if action.leads_to is not None:
+        state.reached[key_digest(action.leads_to)] = node
     parent.children.append(node)
     parent.open_arms += 1
+    _line_up(state, node)
     _refresh(state, parent)
 
 
@@ -67,6 +84,7 @@ def _issue(state: State, ticket: Ticket) -> None:
     state.next_ticket = TicketId(ticket.ticket + 1)
     if isinstance(ticket, Write):
         node.writing = ticket.ticket
+        _credit(state, node).flying += 1
         _back_up(node, in_flight=1)
     else:
         node.proposing = ticket.ticket
@@ -86,6 +104,7 @@ def _settle(state: State, id: TicketId, outcome: Outcome) -> None:
             _queue(state, node, outcome.actions)
     else:
         node.writing = None
+        _credit(state, node).flying -= 1
         _settle_write(state, node, outcome)
     _refresh(state, node)
 
@@ -103,6 +122,8 @@ def _settle_write(state: State, node: Node, outcome: Outcome) -> None:
         case Measured(reward=reward):
             _prove(state, node, reward)
         case Failed(stage=stage):
+            # Its repairs are further attempts at the same idea, not further ideas that failed.
+            _credit(state, node).failed += node.own_failed == 0
             node.own_failed += 1
             node.failed_stage = stage
             _back_up(node, in_flight=-1, visits=1, failed=1)
@@ -128,10 +149,18 @@ def _prove(state: State, node: Node, reward: float) -> None:
             at.best_reward = reward
         at = at.parent
     state.scale.add(relative)
+    state.archive.add(node)
     parent = node.parent
     assert parent is not None, "the root is never written for"
     assert parent.own_reward is not None, "only proven plans have children"
-    state.honesty.add(node.gain, to_units(reward) - to_units(parent.own_reward))
+    gained = to_units(reward) - to_units(parent.own_reward)
+    state.honesty.add(node.gain, gained)
+    _credit(state, node).add(gained)
+
+
+def _credit(state: State, node: Node) -> Credit:
+    """Every step that was opened has one."""
+    return state.credits[node.step]
 
 
 def _back_up(node: Node, *, in_flight: int, visits: int = 0, failed: int = 0, skipped: int = 0) -> None:
@@ -145,6 +174,11 @@ def _back_up(node: Node, *, in_flight: int, visits: int = 0, failed: int = 0, sk
 
 
 def _queue(state: State, node: Node, actions: tuple[Action, ...]) -> None:
+    node.fruitless = 0 if _offer(state, node, actions) else node.fruitless + 1
+
+
+def _offer(state: State, node: Node, actions: Iterable[Action]) -> bool:
+    """Queue the actions that are new and allowed; whether there was one."""
     accepted = False
     for action in actions:
         step = key_digest(action.key)
@@ -154,14 +188,19 @@ def _queue(state: State, node: Node, actions: tuple[Action, ...]) -> None:
             continue
         insort(node.queue, action, key=queue_order)
         state.queued[node.digest ^ step] = node
+        state.frontier.queue(node, action, step, known=step in state.credits)
+        if action.leads_to is not None:
+            state.reached[key_digest(action.leads_to)] = node
         accepted = True
-    node.fruitless = 0 if accepted else node.fruitless + 1
+    return accepted
 
 
 def _refusal(state: State, node: Node, action: Action, step: int) -> Refusal | None:
     """Why `action`, whose key's digest is `step`, can't be queued at `node`; None when it can."""
     if not _makes_sense(action):
         return Refusal(action, "its claim is not a finite gain, with a spread of 0 or more and a probability between 0 and 1")
+    if state.is_banned(action):
+        return Refusal(action, BANNED)
     if node.takes_step(step):
         return Refusal(action, "a step of this plan already", node.id)
     digest = node.digest ^ step
@@ -169,9 +208,67 @@ def _refusal(state: State, node: Node, action: Action, step: int) -> Refusal | N
         return Refusal(action, "the same set of steps stands in the tree", state.standing[digest].id)
     if digest in state.queued:
         return Refusal(action, "the same set of steps is queued", state.queued[digest].id)
+    if action.leads_to is not None and (known := state.reached.get(key_digest(action.leads_to))) is not None:
+        return Refusal(action, "other steps that lead to the same stand in the tree or are queued", known.id)
     if action.second_parent is not None and not _is_proven(state, action.second_parent):
         return Refusal(action, f"its second parent {action.second_parent} is not a proven plan")
     return None
+
+
+def _guide(state: State, wish: Pinned | Unpinned | Banned | Unbanned) -> None:
+    match wish:
+        case Pinned(id):
+            node = state.node(id)
+            _expect(id not in state.pins, f"node {id} is pinned already")
+            state.pins[id] = node.visits + node.in_flight
+        case Unpinned(id):
+            _expect(id in state.pins, f"node {id} is not pinned")
+            del state.pins[id]
+        case Banned(idea):
+            _expect(bool(idea) and idea not in state.bans, f"{idea!r} is banned already, or names nothing")
+            state.bans.add(idea)
+            _each_touched(state, _withdraw)
+        case Unbanned(idea):
+            _expect(idea in state.bans, f"{idea!r} is not banned")
+            state.bans.remove(idea)
+            _each_touched(state, _offer_again)
+
+
+def _expect(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise IllegalChange(otherwise)
+
+
+def _each_touched(state: State, alter: Callable[[State, Node], bool]) -> None:
+    """After a ban or its end: alter every queue, and renew what depends on it. A walk over the tree, as rare as a wish."""
+    for node in state.nodes:
+        if alter(state, node) or not node.proven:
+            _refresh(state, node)
+
+
+def _withdraw(state: State, node: Node) -> bool:
+    """Take banned actions out of the queue; whether there were any."""
+    banned = [action for action in node.queue if state.is_banned(action)]
+    for action in banned:
+        step = key_digest(action.key)
+        node.queue.remove(action)
+        del state.queued[node.digest ^ step]
+        state.frontier.withdraw(node, step)
+        if action.leads_to is not None:
+            del state.reached[key_digest(action.leads_to)]
+        node.refusals[action.key] = Refusal(action, BANNED)
+    return bool(banned)
+
+
+def _offer_again(state: State, node: Node) -> bool:
+    """Queue what was refused for a ban that no longer holds; whether anything was."""
+    freed = [refusal.action for refusal in node.refusals.values() if refusal.reason == BANNED and not state.is_banned(refusal.action)]
+    for action in freed:
+        del node.refusals[action.key]
+    if not _offer(state, node, freed):
+        return False
+    node.fruitless = 0
+    return True
 
 
 def _makes_sense(action: Action) -> bool:
@@ -183,11 +280,16 @@ def _is_proven(state: State, id: NodeId) -> bool:
     return 0 <= id < len(state.nodes) and state.nodes[id].proven
 
 
+def _line_up(state: State, node: Node) -> None:
+    state.frontier.place(node, may_write=state.can_write(node), may_ask=state.can_propose(node))
+
+
 def _refresh(state: State, node: Node) -> None:
     """Bring the selectable flags from `node` to the root up to date: a descent then never has to turn back.
 
     The flag of an ancestor can change only when its child's did. The greedy policy's cached claims are dropped all the way.
     """
+    _line_up(state, node)
     flags_may_change = True
     at: Node | None = node
     while at is not None:

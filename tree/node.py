@@ -44,6 +44,7 @@ class Node:
         "gain",
         "id",
         "in_flight",
+        "in_line",
         "open_arms",
         "own",
         "own_failed",
@@ -93,6 +94,7 @@ class Node:
         self.selectable = True
         self.open_arms = 0
         self.frontier_claim: float | None = None
+        self.in_line = 0
 
     @property
     def proven(self) -> bool:
@@ -128,6 +130,11 @@ class Node:
             at = at.parent
         actions.reverse()
         return tuple(actions)
+
+    @property
+    def step(self) -> int:
+        """The digest of the last action's key; the root's is 0."""
+        return 0 if self.parent is None else self.digest ^ self.parent.digest
 
     def takes_step(self, step: int) -> bool:
         """Whether this plan has a step of this `key_digest`: what its node's digest differs by from its parent's."""

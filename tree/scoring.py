@@ -83,3 +83,10 @@ def visits_below(node: Node) -> int:
     """Sum of N + O over the node's arms."""
     own_in_flight = node.writing is not None
     return node.visits - node.own_visits + node.in_flight - own_in_flight
+
+
+class MeanScored:
+    """Policies whose arms are explained by the means and bests of what was measured below them."""
+
+    def terms(self, state: State, parent: Node) -> list[Terms]:
+        return arm_terms(state, parent.children, visits_below(parent), Yardstick.of(state))

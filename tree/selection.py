@@ -1,76 +1,36 @@
 """Policies: where the next ticket goes. All decide over the same state, planner, coder and judge, so they can be compared.
 
-A policy takes one step at a time and alters nothing: `Tree.ask` applies each step as a change before asking for the next.
-A policy holds no state of its own, so a tree rebuilt from its log decides as the live one would have.
+The default, `puct`, has a module of its own (`tree.promise`); these are the arms it is measured against.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
 
+from ksearch.tree.evolution import drawn_by_rank
 from ksearch.tree.node import Node, expected_gain
+from ksearch.tree.policy import OpenArm, Policy, ProposeAt, Step, WriteAt
+from ksearch.tree.promise import Puct
 from ksearch.tree.puct import best_arm
-from ksearch.tree.scoring import Yardstick
+from ksearch.tree.scoring import MeanScored, Yardstick
 from ksearch.tree.state import State
 from ksearch.tree.statistics import widening_limit
-from ksearch.tree.types import Action
 
 
-@dataclass(frozen=True, slots=True)
-class OpenArm:
-    """Make a queued proposal a child of `parent`; a further step follows in the same ask."""
-
-    parent: Node
-    action: Action
-
-
-@dataclass(frozen=True, slots=True)
-class WriteAt:
-    node: Node
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class ProposeAt:
-    node: Node
-    why: str
-
-
-Step: TypeAlias = OpenArm | WriteAt | ProposeAt
-
-
-class Policy(Protocol):
-    """`step` is called only while something is legal, and must return a legal step.
-
-    `opened` is the arm that the step before it opened in the same ask: nothing above that arm has changed since, so a
-    policy may go on from there instead of from the root. `max_depth` bounds the plans it looks at, None for no bound of its own.
-    """
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def max_depth(self) -> int | None: ...
-
-    def step(self, state: State, opened: Node | None, rng: random.Random) -> Step: ...
-
-
-class Puct:
-    """Monte Carlo tree search: PUCT with virtual loss, progressive widening, one attempt in flight for each plan.
+class MeanPuct(MeanScored):
+    """Monte Carlo tree search as in games: PUCT with virtual loss, progressive widening, one attempt in flight for each plan.
 
     Descends by score until it meets a plan to write for, or one that may have more arms than it has: that takes its best
     queued proposal, or asks for new ones when the queue is empty and goes on among its arms meanwhile.
     """
 
-    name = "puct"
+    name = "puct-mean"
     max_depth: int | None = None
 
     def step(self, state: State, opened: Node | None, rng: random.Random) -> Step:
         yardstick = Yardstick.of(state)
-        at = state.root if opened is None or opened.parent is None else opened.parent
+        at = state.start if opened is None or opened.parent is None else opened.parent
         while True:
             widening = self._widen(state, at)
             if widening is not None:
@@ -88,7 +48,7 @@ class Puct:
         return _new_arm(state, at, f"{len(at.children)} arms of {limit} allowed at {at.visits + at.in_flight} visits, none queued")
 
 
-class Greedy:
+class Greedy(MeanScored):
     """Best-first by the planner's own word: the largest sum of P(success) g along the path, nothing measured counts.
 
     A plan without queued proposals stands in line with its own claim, to be asked for more.
@@ -100,7 +60,7 @@ class Greedy:
     def step(self, state: State, opened: Node | None, rng: random.Random) -> Step:
         if opened is not None:
             return WriteAt(opened, _claim_line(opened))
-        at = state.root
+        at = state.start
         while True:
             arm = min(_selectable(at), key=lambda node: (-_frontier_claim(state, node), _key(node)), default=None)
             here = _own_frontier_claim(state, at)
@@ -113,7 +73,7 @@ class Greedy:
             at = arm
 
 
-class BestOfN:
+class BestOfN(MeanScored):
     """Independent attempts from the root, one level deep: an arm is repaired to its end before the next is opened."""
 
     name = "best-of-n"
@@ -128,7 +88,7 @@ class BestOfN:
         return step
 
 
-class Uniform:
+class Uniform(MeanScored):
     """A uniform draw at every node among its legal arms and, where there can be one, a new arm. Claims and rewards are ignored."""
 
     name = "random"
@@ -137,7 +97,7 @@ class Uniform:
     def step(self, state: State, opened: Node | None, rng: random.Random) -> Step:
         if opened is not None:
             return WriteAt(opened, f"drawn as a new arm of node {opened.parent.id if opened.parent else 0}")
-        at = state.root
+        at = state.start
         while True:
             arms = list(_selectable(at))
             new = _new_arm(state, at, f"drawn: a new arm beside {len(at.children)}, none queued")
@@ -150,7 +110,39 @@ class Uniform:
                 return WriteAt(at, f"drawn among {len(arms)} legal arms")
 
 
-POLICIES: dict[str, Callable[[], Policy]] = {"puct": Puct, "greedy": Greedy, "best-of-n": BestOfN, "random": Uniform}
+class Evolution(MeanScored):
+    """Islands with an archive: a parent drawn by rank takes the planner's best queued step; see `tree.evolution`.
+
+    A child of the parent that failed is repaired before it gets another. When no archived plan can grow, any legal ticket goes.
+    """
+
+    name = "evolution"
+    max_depth: int | None = None
+
+    def step(self, state: State, opened: Node | None, rng: random.Random) -> Step:
+        if opened is not None:
+            return WriteAt(opened, f"child of node {opened.parent.id if opened.parent else 0}, drawn by rank")
+        start = state.start
+        fertile = [node for node in state.archive.drawn(rng) if _may_grow(state, node) and _is_below(node, start)]
+        if not fertile:
+            return Uniform().step(state, opened, rng)
+        parent = drawn_by_rank(fertile, rng)
+        failed = next((arm for arm in _selectable(parent) if arm.own is None), None)
+        if failed is not None:
+            return WriteAt(failed, f"child of node {parent.id}, to be repaired")
+        step = _new_arm(state, parent, f"drawn by rank among {len(fertile)}, none queued")
+        assert step is not None, "a plan that may grow takes a new arm"
+        return step
+
+
+POLICIES: dict[str, Callable[[], Policy]] = {
+    "puct": Puct,
+    "puct-mean": MeanPuct,
+    "greedy": Greedy,
+    "evolution": Evolution,
+    "best-of-n": BestOfN,
+    "random": Uniform,
+}
 
 
 def policy_named(name: str) -> Policy:
@@ -160,11 +152,20 @@ def policy_named(name: str) -> Policy:
     return POLICIES[name]()
 
 
+def _is_below(node: Node, start: Node) -> bool:
+    return start.parent is None or any(at is start for at in node.path())
+
+
 def _new_arm(state: State, at: Node, why: str) -> Step | None:
     """Open the best queued proposal at `at`, else ask for some; None when neither can be done now."""
     if at.queue:
         return OpenArm(at, at.queue[0])
     return ProposeAt(at, why) if state.can_propose(at) else None
+
+
+def _may_grow(state: State, node: Node) -> bool:
+    """Whether `node` can take a child now, or has one of its own to repair."""
+    return bool(node.queue) or state.can_propose(node) or any(arm.own is None for arm in _selectable(node))
 
 
 def _selectable(node: Node) -> Iterable[Node]:

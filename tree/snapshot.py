@@ -44,6 +44,9 @@ class Snapshot:
     rewards: tuple[float, ...]
     standing: frozenset[int]
     queued: frozenset[int]
+    pins: tuple[tuple[NodeId, int], ...]
+    bans: frozenset[str]
+    reached: frozenset[int]
 
 
 def snapshot(state: State) -> Snapshot:
@@ -59,6 +62,9 @@ def snapshot(state: State) -> Snapshot:
         rewards=tuple(state.scale.rewards()),
         standing=frozenset(state.standing),
         queued=frozenset(state.queued),
+        pins=tuple(state.pins.items()),
+        bans=frozenset(state.bans),
+        reached=frozenset(state.reached),
     )
 
 

@@ -5,14 +5,23 @@ from __future__ import annotations
 import math
 
 from ksearch.tree.constants import Constants
+from ksearch.tree.credit import Credit
 from ksearch.tree.errors import IllegalChange, UnknownNode
+from ksearch.tree.evolution import Archive
+from ksearch.tree.frontier import Frontier
 from ksearch.tree.node import Node
 from ksearch.tree.statistics import Honesty, Scale, credible, to_units
-from ksearch.tree.types import REFINE, ROOT, NodeId, Propose, Ticket, TicketId, Write, WriteMode
+from ksearch.tree.types import REFINE, ROOT, Action, NodeId, Propose, Ticket, TicketId, Write, WriteMode
 
 
 class State:
-    """`standing` and `queued` index every plan by its digest: the node it is, and the node in whose queue it waits."""
+    """`standing` and `queued` index every plan by its digest: the node it is, and the node in whose queue it waits.
+
+    `pins` are the nodes that the user wants searched first, each with its visits when it was pinned; `bans` the techniques
+    and action keys that the user wants no more of.
+    `reached` does both by the digest of what a plan leads to, for the plans whose planner said so. `credits` holds what is
+    known of each step that was ever opened, by the digest of its key.
+    """
 
     def __init__(self, root_reward: float, sigma_noise: float, constants: Constants, max_depth: int) -> None:
         if not credible(root_reward):
@@ -28,10 +37,26 @@ class State:
         self.nodes: list[Node] = [self.root]
         self.standing: dict[int, Node] = {self.root.digest: self.root}
         self.queued: dict[int, Node] = {}
+        self.reached: dict[int, Node] = {}
         self.tickets: dict[TicketId, Ticket] = {}
         self.next_ticket = TicketId(0)
         self.honesty = Honesty()
         self.scale = Scale()
+        self.archive = Archive(self.root)
+        self.credits: dict[int, Credit] = {}
+        self.pins: dict[NodeId, int] = {}
+        self.bans: set[str] = set()
+        self.frontier = Frontier()
+        self.frontier.place(self.root, may_write=False, may_ask=self.can_propose(self.root))
+
+    @property
+    def start(self) -> Node:
+        """Where a descent begins: the root, or the pinned node with something legal that had the fewest visits since it was pinned."""
+        legal = (self.nodes[id] for id in self.pins if self.nodes[id].selectable)
+        return min(legal, key=lambda node: node.visits + node.in_flight - self.pins[node.id], default=self.root)
+
+    def is_banned(self, action: Action | None) -> bool:
+        return bool(self.bans) and action is not None and (action.technique in self.bans or action.key in self.bans)
 
     def node(self, id: NodeId) -> Node:
         if not 0 <= id < len(self.nodes):
@@ -39,8 +64,9 @@ class State:
         return self.nodes[id]
 
     def can_write(self, node: Node) -> bool:
-        """Unproven, attempts left and none in flight: a repair needs its predecessor's evidence."""
-        return node.own is None and node.writing is None and node.attempts < self.constants.attempts
+        """Unproven, attempts left and none in flight (a repair needs its predecessor's evidence), its last step not banned."""
+        open_to_writing = node.own is None and node.writing is None and node.attempts < self.constants.attempts
+        return open_to_writing and not self.is_banned(node.action)
 
     def can_propose(self, node: Node) -> bool:
         """Proven, above the depth limit, none in flight, and the last answers did not all come back empty."""
@@ -59,7 +85,7 @@ class State:
 
     def write_ticket(self, node: Node) -> Write:
         if not self.can_write(node):
-            raise IllegalChange(f"node {node.id} takes no attempt now: it is proven, at its cap, or has one in flight")
+            raise IllegalChange(f"node {node.id} takes no attempt now: it is proven, at its cap, banned, or has one in flight")
         mode, stage = _mode(node)
         return Write(self.next_ticket, node.id, node.plan(), mode, node.attempts + 1, stage)
 

@@ -7,16 +7,33 @@ may be in flight and may be told in any order.
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from ksearch.tree.constants import DEFAULTS, Constants
 from ksearch.tree.errors import UnknownTicket
 from ksearch.tree.fold import apply
 from ksearch.tree.node import Refusal
-from ksearch.tree.selection import OpenArm, Policy, WriteAt
+from ksearch.tree.policy import OpenArm, Policy, WriteAt
 from ksearch.tree.snapshot import Snapshot, snapshot
 from ksearch.tree.state import State
-from ksearch.tree.types import ROOT, ArmOpened, Asked, Change, Issued, NodeId, Outcome, Plan, PlanKey, Settled, Ticket, TicketId
+from ksearch.tree.types import (
+    ROOT,
+    Action,
+    ArmOpened,
+    Asked,
+    Banned,
+    Change,
+    Issued,
+    NodeId,
+    Outcome,
+    Pinned,
+    Plan,
+    Settled,
+    Ticket,
+    TicketId,
+    Unbanned,
+    Unpinned,
+)
 from ksearch.tree.views import ArmOutcome, Explanation, KnownPlans, NodeView, Reader, best_node
 
 
@@ -65,18 +82,19 @@ class Tree:
 
     def _next(self, rng: random.Random, changes: list[Change]) -> Issued:
         """Let the policy step until it names a ticket. Each step but the last takes a proposal off a finite queue."""
-        opened = None
+        opened, start = None, self._state.start
+        pinned = "" if start.parent is None else f"node {start.id} is pinned; "
         while True:
-            step = self.policy.step(self._state, opened, rng)
+            step = self.policy.step(self._state, opened, rng) if start.proven else WriteAt(start, "an attempt is due there")
             if isinstance(step, OpenArm):
                 arm = ArmOpened(NodeId(len(self._state.nodes)), step.parent.id, step.action)
                 self._record(arm, changes)
                 opened = self._state.nodes[-1]
                 continue
             if isinstance(step, WriteAt):
-                issued = Issued(self._state.write_ticket(step.node), step.why)
+                issued = Issued(self._state.write_ticket(step.node), pinned + step.why)
             else:
-                issued = Issued(self._state.propose_ticket(step.node, self._state.constants.proposals), step.why)
+                issued = Issued(self._state.propose_ticket(step.node, self._state.constants.proposals), pinned + step.why)
             self._record(issued, changes)
             return issued
 
@@ -107,15 +125,39 @@ class Tree:
         low, span = self._state.scale.bounds(self._state.sigma_noise, self._state.constants)
         return self._state.root_reward + low, span
 
+    @property
+    def pins(self) -> tuple[NodeId, ...]:
+        """Nodes that the user wants searched first, in the order they were pinned."""
+        return tuple(self._state.pins)
+
+    @property
+    def bans(self) -> frozenset[str]:
+        """Techniques and action keys that the user wants no more of."""
+        return frozenset(self._state.bans)
+
+    def is_banned(self, action: Action) -> bool:
+        return self._state.is_banned(action)
+
+    def guide(self, change: Pinned | Unpinned | Banned | Unbanned) -> tuple[Change, ...]:
+        """Fold a wish of the user; the change is returned for the log, none when it already holds. Raises UnknownNode."""
+        if isinstance(change, Pinned | Unpinned):
+            holds = (self._state.node(change.node).id in self._state.pins) == isinstance(change, Pinned)
+        else:
+            holds = (change.idea in self._state.bans) == isinstance(change, Banned)
+        if holds:
+            return ()
+        self.apply(change)
+        return (change,)
+
     def node(self, id: NodeId) -> NodeView:
-        return Reader(self._state).view(self._state.node(id))
+        return Reader(self._state, self.policy).view(self._state.node(id))
 
     def nodes(self, ids: Iterable[NodeId] | None = None) -> Iterator[NodeView]:
         """These nodes in this order; without `ids` all, in the order they were opened, the root first.
 
         What the views share is computed once. Don't apply changes while iterating.
         """
-        reader = Reader(self._state)
+        reader = Reader(self._state, self.policy)
         chosen = self._state.nodes if ids is None else map(self._state.node, ids)
         return map(reader.view, chosen)
 
@@ -145,23 +187,23 @@ class Tree:
 
     def arms(self, id: NodeId) -> tuple[ArmOutcome, ...]:
         """What became of each arm of a node."""
-        return Reader(self._state).outcomes(self._state.node(id))
+        return Reader(self._state, self.policy).outcomes(self._state.node(id))
 
     def siblings(self, id: NodeId) -> tuple[ArmOutcome, ...]:
         """What became of a node's siblings; none for the root."""
         parent = self._state.node(id).parent
         if parent is None:
             return ()
-        return tuple(arm for arm in Reader(self._state).outcomes(parent) if arm.node != id)
+        return tuple(arm for arm in Reader(self._state, self.policy).outcomes(parent) if arm.node != id)
 
     def refused(self, id: NodeId) -> tuple[Refusal, ...]:
         """Proposals at a node that were not queued, and why."""
         return tuple(self._state.node(id).refusals.values())
 
     def explain(self, id: NodeId) -> Explanation:
-        return Reader(self._state).explain(self._state.node(id))
+        return Reader(self._state, self.policy).explain(self._state.node(id))
 
-    def known_plans(self) -> Collection[PlanKey]:
+    def known_plans(self) -> KnownPlans:
         """Canonical keys of all plans, queued ones included. Live: it follows the tree."""
         return KnownPlans(self._state)
 

@@ -38,6 +38,9 @@ class Action:
     rationale: str
     regime: str | None = None
     second_parent: NodeId | None = None
+    leads_to: str | None = None
+    """What the plan would stand for after this step, where the planner knows it beforehand (a playbook's configuration): plans
+    that lead to the same are one plan, whatever steps they took. None: the steps alone tell."""
 
     @property
     def key(self) -> str:
@@ -152,7 +155,31 @@ class Settled:
     outcome: Outcome
 
 
-Change: TypeAlias = ArmOpened | Issued | Settled
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """The user wants the search at and below this node first, as long as something is legal there."""
+
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Unpinned:
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Banned:
+    """The user wants no more of an idea: a technique, or one action by its key. What was measured with it stands."""
+
+    idea: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unbanned:
+    idea: str
+
+
+Change: TypeAlias = ArmOpened | Issued | Settled | Pinned | Unpinned | Banned | Unbanned
 """Everything that can happen to a tree. A tree is a pure fold of its changes."""
 
 

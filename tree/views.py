@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Container, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from ksearch.tree.node import Node, Refusal, expected_gain, plan_digest
-from ksearch.tree.scoring import Yardstick, arm_terms, node_mean, node_prior_value, node_value, sibling_priors, visits_below
+from ksearch.tree.node import Node, Refusal, expected_gain, key_digest, plan_digest
+from ksearch.tree.policy import Policy
+from ksearch.tree.scoring import Terms, Yardstick, arm_terms, node_mean, node_prior_value, node_value, sibling_priors, visits_below
 from ksearch.tree.state import State
 from ksearch.tree.statistics import from_units, normalised
 from ksearch.tree.types import Action, NodeId, Plan, PlanKey, Ticket, plan_key
@@ -21,7 +22,7 @@ class NodeStatus(StrEnum):
     PROVEN = "proven"
     """A candidate passed."""
     CLOSED = "closed"
-    """Its attempts are spent and none passed."""
+    """Its attempts are spent, or its last step is banned, and none passed."""
     EXHAUSTED = "exhausted"
     """Proven, and nothing at or below it can ever be asked for again."""
 
@@ -92,11 +93,13 @@ class ArmOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a node would or wouldn't be chosen among its siblings now.
+    """Why a node would or wouldn't be chosen among its siblings now, by the tree's policy.
 
-    total = q_tilde + exploration; q_tilde = q (N + 1) / (N + 1 + O); exploration =
-    c prior sqrt(arms) sqrt(max(1, visits_beside)) / (1 + N + O + K), `visits_beside` the sum of N + O over all siblings and
-    itself. `rank` counts from 1 among the `arms`. `legal` says whether anything at or below it can be asked for now.
+    total = q_tilde + exploration. For `puct`, q = q_tilde is the expected improvement of the best step on offer below, relative
+    to the best at its parent, `prior` is even over what can be done there, and exploration is `tree.promise`'s. For the others q is
+    the normalised value, q_tilde = q (N + 1) / (N + 1 + O), exploration = c prior sqrt(arms) sqrt(max(1, visits_beside)) /
+    (1 + N + O + K), `visits_beside` the sum of N + O over all siblings and itself. `rank` counts from 1 among the `arms`.
+    `legal` says whether anything at or below it can be asked for now.
     """
 
     node: NodeId
@@ -131,6 +134,10 @@ class KnownPlans(Collection[PlanKey]):
     def __len__(self) -> int:
         return len(self._state.standing) + len(self._state.queued)
 
+    def now(self) -> KnownNow:
+        """As they are at this moment, to be read by another thread; a copy of digests, not of plans."""
+        return KnownNow(frozenset(self._state.standing) | self._state.queued.keys(), Digests(frozenset(self._state.reached)))
+
     def __iter__(self) -> Iterator[PlanKey]:
         for node in self._state.nodes:
             key = plan_key(node.plan())
@@ -139,11 +146,33 @@ class KnownPlans(Collection[PlanKey]):
                 yield key | {action.key}
 
 
+@dataclass(frozen=True, slots=True)
+class Digests(Container[str]):
+    """Texts known by their digest."""
+
+    digests: frozenset[int]
+
+    def __contains__(self, text: object) -> bool:
+        return isinstance(text, str) and key_digest(text) in self.digests
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNow(Container[PlanKey]):
+    """Which plans were known at one moment, and which `outcomes` (`Action.leads_to`) plans were known to lead to."""
+
+    plans: frozenset[int]
+    outcomes: Digests
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, frozenset) and plan_digest(key) in self.plans
+
+
 class Reader:
     """Views of many nodes at one moment: what they share is computed once."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, policy: Policy) -> None:
         self._state = state
+        self._policy = policy
         self._yardstick = Yardstick.of(state)
         self._priors: dict[NodeId, dict[NodeId, float]] = {}
 
@@ -198,7 +227,7 @@ class Reader:
     def explain(self, node: Node) -> Explanation:
         arms = [node] if node.parent is None else node.parent.children
         beside = node.visits + node.in_flight if node.parent is None else visits_below(node.parent)
-        rows = arm_terms(self._state, arms, beside, self._yardstick)
+        rows = self._terms(node)
         mine = rows[arms.index(node)]
         honesty, root_reward = self._yardstick.honesty, self._state.root_reward
         return Explanation(
@@ -218,6 +247,12 @@ class Reader:
             total=mine.total,
             rank=1 + sum(row.total > mine.total for row in rows),
         )
+
+    def _terms(self, node: Node) -> list[Terms]:
+        """The root has no siblings and is never chosen: it is shown as the only arm of nothing."""
+        if node.parent is None:
+            return arm_terms(self._state, [node], node.visits + node.in_flight, self._yardstick)
+        return self._policy.terms(self._state, node.parent)
 
     def _outcome(self, arm: Node) -> ArmOutcome:
         assert arm.action is not None, "arms are never the root"
@@ -243,7 +278,9 @@ def best_node(state: State) -> Node:
 
 
 def _closed(state: State, node: Node) -> bool:
-    return not node.proven and node.attempts >= state.constants.attempts
+    if node.proven:
+        return False
+    return node.attempts >= state.constants.attempts or (node.writing is None and state.is_banned(node.action))
 
 
 def _may_still_issue(state: State, node: Node) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -73,20 +74,30 @@ class Catalogue:
             if unknown:
                 raise ValueError(f"catalogue {self.name}: {technique.key} names unknown entries {sorted(unknown)}")
 
+    @cached_property
+    def by_key(self) -> Mapping[str, Technique]:
+        return {technique.key: technique for technique in self.techniques}
+
     def config(self, plan: Plan) -> Config:
         """The configuration a plan stands for. Raises IllegalPlan for an unknown action or an unmet need."""
-        by_key = {technique.key: technique for technique in self.techniques}
         config: dict[str, Value] = dict(self.defaults)
         for action in plan:
-            technique = by_key.get(action.key)
+            technique = self.by_key.get(action.key)
             if technique is None or not _legal(technique, config):
                 raise IllegalPlan(f"{self.name}: {action.key} can't follow {[a.key for a in plan]}")
             config.update(technique.sets)
         return MappingProxyType(config)
 
+    def outcome(self, config: Config) -> str:
+        """One name for each configuration: what differs from the defaults, which therefore have the empty one."""
+        return " ".join(f"{name}={value}" for name, value in sorted(config.items()) if value != self.defaults[name])
+
     def legal(self, plan: Plan) -> tuple[Technique, ...]:
         """Techniques whose needs are met after `plan` and that would change its configuration."""
-        config = self.config(plan)
+        return self.legal_from(self.config(plan))
+
+    def legal_from(self, config: Config) -> tuple[Technique, ...]:
+        """Techniques whose needs a configuration meets and that would change it."""
         return tuple(
             technique for technique in self.techniques
             if _legal(technique, config) and any(config[name] != value for name, value in technique.sets.items())

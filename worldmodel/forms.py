@@ -50,8 +50,8 @@ PROPOSE_SCHEMA: Fields = _form({
             "kind": {"type": "string", "enum": [*Kind, ""], "description": "insert only, else empty"},
             "ids": {"type": "array", "items": {"type": "string"}, "description": "entries it works on; [] for insert"},
             "texts": {"type": "array", "items": {"type": "string"}, "description": "the new text; two for split, [] for prune"},
-            "refuted_by": _string("for a hypothesis, what measurement would refute it, else empty"),
-            "nodes": {**_NODES, "description": "nodes whose outcomes support it; at least one for a lesson"},
+            "refuted_by": _string("what measurement would refute a hypothesis, else empty"),
+            "nodes": {**_NODES, "description": "nodes that support it"},
         }),
     },
     "proposals": {

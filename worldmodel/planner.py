@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from ksearch.tree.types import NodeId, plan_key
+from ksearch.tree.types import Action, NodeId, plan_key
 from ksearch.worldmodel.briefing import (
     Section,
     beliefs_text,
@@ -23,7 +24,11 @@ from ksearch.worldmodel.forms import PROPOSE, PlanAnswer, read_plan
 from ksearch.worldmodel.oracle import Filled, Oracle, Question, Unanswered, consult
 from ksearch.worldmodel.types import Planned, Proposal, ProposeRequest, SearchView
 
-ORIGIN = "llm"
+ORIGIN, INHERITED = "llm", "inherited"
+
+LEAST_INHERITED = 2
+"""A new node takes over its parent's untried proposals, if there are so many, before the model is asked for more: they were thought of
+with nearly the same knowledge, steps compose, and most would otherwise be paid for and never tried. The tree orders them by claim."""
 
 
 @dataclass(frozen=True)
@@ -39,28 +44,33 @@ class ModelPlanner:
         view = request.view
         if view is None:
             raise ValueError("a model plans from a view of the search, and none was given")
+        heirlooms = _fresh(view.inherited, request, INHERITED)
+        if len(heirlooms) >= LEAST_INHERITED:
+            return Planned(heirlooms)
         question = Question(request.ticket, request.node, view.material, question_text(request, view, self.budget_tokens), (PROPOSE,))
         nodes = known_nodes(view)
         try:
             answer = consult(self.oracle, question, lambda filled: _read(filled, nodes))
         except Unanswered as error:
             return Planned((), trouble=str(error))
-        return Planned(_fresh(answer, request), answer.edits, "; ".join(answer.dropped) or None)
+        return Planned(_fresh(answer.actions, request, ORIGIN), answer.edits, "; ".join(answer.dropped) or None)
 
 
 def _read(filled: Filled, nodes: frozenset[NodeId]) -> PlanAnswer:
     return read_plan(filled.text, nodes)
 
 
-def _fresh(answer: PlanAnswer, request: ProposeRequest) -> tuple[Proposal, ...]:
+def _fresh(actions: Iterable[Action], request: ProposeRequest, origin: str) -> tuple[Proposal, ...]:
     """Without steps that lead to a known plan, or to the same plan twice."""
     taken, seen = plan_key(request.plan), set[str]()
     proposals = []
-    for action in answer.actions:
+    for action in actions:
         if action.key in taken or action.key in seen or taken | {action.key} in request.known_plans:
             continue
+        if action.key in request.banned or action.technique in request.banned:
+            continue
         seen.add(action.key)
-        proposals.append(Proposal(action, ORIGIN))
+        proposals.append(Proposal(action, origin))
     return tuple(proposals[: max(request.count, 1)])
 
 
@@ -79,6 +89,7 @@ def question_text(request: ProposeRequest, view: SearchView, budget_tokens: int)
         Section("The path to this kernel", path_text(view.path), whole=True),
         Section("Tried below this kernel", outcomes_text(view.arms, view.remarks), rank=1),
         Section("Waiting to be tried below it", "\n".join(f"- {describe(action)}" for action in view.queued), rank=2),
+        Section("Unwanted: the user banned these", "\n".join(f"- {idea}" for idea in sorted(request.banned)), rank=1),
         Section("Refused here", refusals_text(view), rank=2),
         Section("World model", document_text(view.document), rank=2),
         Section("Edits of the world model that were not accepted last time", "\n".join(view.refused_edits), rank=5),

@@ -29,16 +29,22 @@ class PlaybookPlanner:
     def propose(self, request: ProposeRequest) -> tuple[Proposal, ...]:
         """At most `request.count` proposals; empty when every legal step leads to a known plan."""
         beliefs = {belief.technique: belief for belief in request.beliefs}
-        actions = [_revised(technique, beliefs.get(technique.id)) for technique in self._new(request)]
+        actions = [replace(_revised(new, beliefs.get(new.id)), leads_to=outcome) for new, outcome in self._new(request)]
         actions.sort(key=lambda action: (-action.p_success * action.gain_mean, action.key))
         return tuple(Proposal(action, ORIGIN) for action in actions[: request.count])
 
-    def _new(self, request: ProposeRequest) -> Iterable[Technique]:
-        taken = plan_key(request.plan)
-        for technique in self.catalogue.legal(request.plan):
+    def _new(self, request: ProposeRequest) -> Iterable[tuple[Technique, str]]:
+        """Steps to configurations that no known plan stands for, each with the name of where it leads."""
+        taken, config = plan_key(request.plan), self.catalogue.config(request.plan)
+        for technique in self.catalogue.legal_from(config):
+            if technique.id in request.banned or technique.key in request.banned:
+                continue
             # A step already on the path would undo a later one, and its plan has its parent's key.
-            if technique.key not in taken and taken | {technique.key} not in request.known_plans:
-                yield technique
+            if technique.key in taken or taken | {technique.key} in request.known_plans:
+                continue
+            outcome = self.catalogue.outcome({**config, **technique.sets})
+            if outcome and outcome not in request.known_outcomes:
+                yield technique, outcome
 
 
 def _revised(technique: Technique, belief: Belief | None) -> Action:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -81,6 +81,8 @@ class SearchView:
     siblings: tuple[ArmOutcome, ...]
     elsewhere: tuple[ArmOutcome, ...]
     queued: tuple[Action, ...]
+    inherited: tuple[Action, ...]
+    """Untried proposals at the parent of a node where nothing was ever proposed; else empty."""
     refused: tuple[Refusal, ...]
     reward: float | None
     best_reward: float
@@ -106,22 +108,30 @@ class Planned:
     trouble: str | None = None
 
 
+def proposals_of(answer: tuple[Proposal, ...] | Planned) -> tuple[Proposal, ...]:
+    """Of a planner that may also edit the document, or of one that only proposes."""
+    return answer.proposals if isinstance(answer, Planned) else answer
+
+
 @dataclass(frozen=True, slots=True)
 class ProposeRequest:
     """Everything a planner may look at when asked for `count` actions below `plan`.
 
     `known_plans` are the canonical keys standing anywhere in the tree (queued proposals included): proposing one of
-    them again is wasted, the tree refuses it.
+    them again is wasted, the tree refuses it. `known_outcomes` are what known plans were said to lead to (`Action.leads_to`).
     """
 
     node: NodeId
     plan: Plan
     count: int
-    known_plans: Collection[PlanKey]
+    known_plans: Container[PlanKey]
     beliefs: tuple[Belief, ...] = ()
     ticket: int | None = None
     view: SearchView | None = None
     """None where no planner wants it."""
+    banned: frozenset[str] = frozenset()
+    """Techniques and action keys that the user wants no more of; the tree refuses them too."""
+    known_outcomes: Container[str] = ()
 
 
 class Planner(Protocol):

@@ -14,9 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-from ksearch.judge.verdict import JUDGE_VERSION
+from ksearch.definitions.schema import BuildSpec, Solution, SourceFile
+from ksearch.judge.verdict import JUDGE_VERSION, Evidence, Stage, Status, Verdict, WorkloadResult
 from ksearch.settings import Settings
 from ksearch.store.events import CandidateWritten, EvaluationSettled, Event, RootSettled, RunCreated
 from ksearch.store.journal import Journal
@@ -37,15 +39,36 @@ def make_run(folder: Path, nodes: int) -> Path:
         journal.record(RootSettled(candidate=None, reward=0.0, sigma_noise=0.02))
         tree = journal.state.tree
         assert tree is not None
+        texts = Texts.stored(journal)
         while len(tree) < nodes:
             asked = tree.ask(1, rng)
             journal.record_changes(asked.changes, gpu_seconds=2.0)
             for ticket in asked.tickets:
-                settle(journal, ticket, rng)
+                settle(journal, ticket, rng, texts)
     return folder
 
 
-def settle(journal: Journal, ticket: Propose | Write, rng: random.Random) -> None:
+@dataclass(frozen=True)
+class Texts:
+    """Blobs that all candidates of the made-up run share."""
+
+    solution: str
+    passed: str
+    failed: str
+
+    @classmethod
+    def stored(cls, journal: Journal) -> Texts:
+        spec = BuildSpec(language="cuda", target_hardware=("cuda",), entry_point="kernel.cu::run", binding="tvm-ffi")
+        sources = (SourceFile(path="kernel.cu", content="// one kernel\n" * 200),)
+        solution = Solution(name="made-up", definition="made-up", author="nobody", spec=spec, sources=sources)
+        rows = (WorkloadResult(uuid="w", regime="all", weight=1.0, latency_us=10.0, baseline_us=20.0),)
+        passed = Verdict(job="j", solution="0" * 64, status=Status.PASSED, workloads=rows, timer="cupti")
+        evidence = Evidence(message="it does not compile")
+        failed = Verdict(job="j", solution="0" * 64, status=Status.COMPILE_ERROR, stage=Stage.COMPILE, evidence=evidence)
+        return cls(journal.put_blob(solution.model_dump_json()), journal.put_verdict(passed), journal.put_verdict(failed))
+
+
+def settle(journal: Journal, ticket: Propose | Write, rng: random.Random, texts: Texts) -> None:
     tree = journal.state.tree
     assert tree is not None
     if isinstance(ticket, Propose):
@@ -59,11 +82,12 @@ def settle(journal: Journal, ticket: Propose | Write, rng: random.Random) -> Non
     reward = (tree.own_best(tree.parent(ticket.node)) or 0.0) + rng.gauss(0, 0.1) if passed else None
     events: tuple[Event, ...] = (
         CandidateWritten(
-            candidate=number, ticket=ticket.ticket, node=ticket.node, solution="0" * 64, digest=f"{number:064d}",
+            candidate=number, ticket=ticket.ticket, node=ticket.node, solution=texts.solution, digest=f"{number:064d}",
             name=f"candidate-{number}", language="cuda", origin="playbook",
         ),
         EvaluationSettled(
-            candidate=number, kind="evaluate", verdict="0" * 64, status="PASSED" if passed else "COMPILE_ERROR",
+            candidate=number, kind="evaluate", verdict=texts.passed if passed else texts.failed,
+            status="PASSED" if passed else "COMPILE_ERROR",
             stage=None if passed else "compile", message=None, reward=reward, latency_us=10.0 if passed else None,
             baseline_us=20.0 if passed else None, paired_gain=None, promoted=False, device_seconds=1.0, wall_seconds=1.0,
         ),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from ksearch.definitions.schema import Definition, Workload
 from ksearch.judge.verdict import JudgedWorkload, Verdict, WorkloadResult
-from ksearch.report.summary import us
+from ksearch.report.text import us
 
 LOG_CHARACTERS = 2_400
 REMARK_CHARACTERS = 220

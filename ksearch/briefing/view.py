@@ -6,7 +6,7 @@ from ksearch.briefing.verdicts import remark
 from ksearch.store.events import EvaluationSettled
 from ksearch.store.fold import RunState
 from ksearch.tree import Tree
-from ksearch.tree.types import NodeId
+from ksearch.tree.types import Action, NodeId
 from ksearch.tree.views import ArmOutcome, NodeView
 from ksearch.worldmodel.claims import Scored, score
 from ksearch.worldmodel.types import SearchView, Stretch
@@ -31,6 +31,7 @@ def search_view(state: RunState, node: NodeId, material: str = "") -> SearchView
         siblings=siblings,
         elsewhere=_elsewhere(tree, nodes, near) if believing else (),
         queued=tuple(proposal.action for proposal in here.queued),
+        inherited=_inherited(nodes, here),
         refused=here.refused,
         reward=here.own.best,
         best_reward=tree.incumbent_reward,
@@ -45,6 +46,12 @@ def search_view(state: RunState, node: NodeId, material: str = "") -> SearchView
         tunables=() if kernel is None else kernel.written.tunables,
         may_merge=state.settings.merge,
     )
+
+
+def _inherited(nodes: dict[NodeId, NodeView], here: NodeView) -> tuple[Action, ...]:
+    if here.parent is None or here.children or here.queued or here.refused or here.fruitless:
+        return ()
+    return tuple(proposal.action for proposal in nodes[here.parent].queued)
 
 
 def claims_of(nodes: dict[NodeId, NodeView]) -> list[Scored]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ksearch.cli import config, definitions, doctor, evaluate, run, runs
+from ksearch.cli import config, definitions, doctor, evaluate, report, run, runs, steer, ui, verify
 from ksearch.errors import KsearchError
 
 app = typer.Typer(
@@ -35,8 +35,18 @@ def _options(
     """Options that stand before the command."""
 
 
-for _register in (run.register, runs.register, config.register, evaluate.register, doctor.register):
-    _register(app)
+for _group in (
+    run,
+    runs,
+    steer,
+    report,
+    ui,
+    evaluate,
+    verify,
+    config,
+    doctor,
+):
+    _group.register(app)
 app.command("definitions", help="List the definitions, or describe one.")(definitions.definitions_command)
 
 

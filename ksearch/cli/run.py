@@ -20,6 +20,10 @@ def run_command(
     definition: Annotated[
         str | None, typer.Option("--definition", "-d", help="Name, alias or prefix of a definition, or a Definition JSON file.")
     ] = None,
+    branch: Annotated[
+        str | None,
+        typer.Option("--from", metavar="RUN[@SEQ|#NODE]", help="Search on from a moment of a stored run, in a new one; limits are totals."),
+    ] = None,
     dataset: Annotated[Path | None, typer.Option(help="A FlashInfer-Trace dataset to take definitions and workloads from.")] = None,
     start: Annotated[Path | None, typer.Option(help="Solution to start from: JSON, folder or single source file.")] = None,
     baseline: Annotated[
@@ -36,10 +40,13 @@ def run_command(
     coder: Annotated[str | None, typer.Option(help="auto, playbook or llm (auto: as the planner).")] = None,
     model: Annotated[str | None, typer.Option(help="anthropic:MODEL, openai:MODEL or command:PROGRAM, for all roles.")] = None,
     world_model: Annotated[bool | None, typer.Option("--world-model/--no-world-model", help="Lessons and beliefs in prompts.")] = None,
-    merge: Annotated[bool | None, typer.Option("--merge/--no-merge", help="Steps that combine two branches.")] = None,
-    policy: Annotated[str | None, typer.Option(help="puct, greedy, best-of-n or random.")] = None,
+    merging: Annotated[bool | None, typer.Option("--merge/--no-merge", help="Steps that combine two branches.")] = None,
+    policy: Annotated[str | None, typer.Option(help="puct, puct-mean, greedy, evolution, best-of-n or random.")] = None,
     surrogate: Annotated[str | None, typer.Option(help="auto or none.")] = None,
-    evaluator: Annotated[str | None, typer.Option(help="local, or fake (a made-up landscape, for trying things out).")] = None,
+    evaluator: Annotated[
+        str | None,
+        typer.Option(help="local; 'command:ssh box ksearch evaluate -'; bundle:FOLDER (for `ksearch evaluate FOLDER` anywhere); fake."),
+    ] = None,
     config: Annotated[str, typer.Option(help="A preset's name or a YAML file.")] = "default",
     assignments: Annotated[list[str] | None, typer.Option("--set", help="Set any setting: key=value, dotted (repeatable).")] = None,
     max_evaluations: Annotated[int | None, typer.Option(help="Stop after so many evaluations.")] = None,
@@ -60,25 +67,31 @@ def run_command(
     json: Json = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be used and what it may cost, then stop.")] = False,
 ) -> None:
-    from ksearch.session import dry_run_lines, new_run
-    from ksearch.settings import load_overlay, parse_assignment, resolve
+    from ksearch.session import branch_run, dry_run_lines, new_run
+    from ksearch.settings import load_overlay, merge, parse_assignment, resolve
 
     if replay is not None:
         from ksearch.replay.run import replay_run
 
         raise typer.Exit(replay_run(replay, runs_dir=runs_dir, name=name, as_json=json))
-    if definition is None:
-        raise BadInput("--definition is missing: name one of `ksearch definitions`, or a Definition JSON file")
     flags = overlay(
         {
             "definition": definition, "dataset": dataset, "start": start, "baseline": baseline, "workloads": workloads,
             "objective": objective, "device": device, "languages": tuple(language or ()), "allow_libraries": allow_libraries,
-            "planner": planner, "coder": coder, "llm.model": model, "world_model": world_model, "merge": merge,
+            "planner": planner, "coder": coder, "llm.model": model, "world_model": world_model, "merge": merging,
             "policy": policy, "surrogate": surrogate, "evaluator": evaluator, "seed": seed,
             "budget.max_evaluations": max_evaluations, "budget.max_gpu_seconds": max_gpu_seconds, "budget.max_usd": max_usd,
             "budget.max_tokens": max_tokens, "budget.max_time_s": max_time, "evaluation.timeout_s": timeout,
         }
     )  # fmt: skip
+    if branch is not None:
+        if dry_run:
+            raise BadInput("--from and --dry-run: what a branch would use is what its run used; see `ksearch config RUN`")
+        preset = () if config == "default" else (load_overlay(config),)
+        changes = merge([*preset, *map(parse_assignment, assignments or ()), flags])
+        raise typer.Exit(branch_run(branch, changes, runs_dir=runs_dir, name=name, as_json=json))
+    if definition is None:
+        raise BadInput("give --definition NAME (`ksearch definitions` lists them), or --from RUN to search on from a stored one")
     settings = resolve([*_preset(config, flags, load_overlay), *map(parse_assignment, assignments or ()), flags])
     if dry_run:
         dry_run_lines(settings, as_json=json)

@@ -13,7 +13,8 @@ from ksearch.cli.options import Json, RunName, RunsDir
 def register(app: typer.Typer) -> None:
     app.command("runs", help="List stored runs.")(runs_command)
     app.command("tree", help="Print a run's search tree.")(tree_command)
-    app.command("export", help="Take a kernel or the whole log out of a run.")(export_command)
+    app.command("explain", help="Tell one node's story: why it was chosen, and what happened.")(explain_command)
+    app.command("export", help="Take a kernel, its verdicts, the tree, tables or the whole log out of a run.")(export_command)
     app.command("import", help="Bring in a run that was exported as JSON lines.")(import_command)
 
 
@@ -26,20 +27,47 @@ def runs_command(runs_dir: RunsDir = None, json: Json = False) -> None:
 def tree_command(
     run: RunName,
     depth: Annotated[int | None, typer.Option(help="Show plans of at most this many steps.")] = None,
-    rows: Annotated[int, typer.Option(help="Print at most so many rows, best subtrees first (0: all).")] = 200,
+    top: Annotated[int | None, typer.Option(help="Show only so many children of each plan, the best first.")] = None,
+    best_path: Annotated[bool, typer.Option("--best-path", help="Show only the way to the incumbent.")] = False,
+    status: Annotated[list[str] | None, typer.Option(help="Only plans that are: unproven, proven, closed, exhausted (repeatable).")] = None,
+    technique: Annotated[list[str] | None, typer.Option(help="Only plans whose last step uses this technique (repeatable).")] = None,
+    regime: Annotated[list[str] | None, typer.Option(help="Only plans whose last step aims at this regime (repeatable).")] = None,
+    rows: Annotated[int, typer.Option(min=0, help="Print at most so many rows, best subtrees first (0: all).")] = 200,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
+    from ksearch.report.treeselect import options_of
     from ksearch.report.treeview import print_tree
 
-    print_tree(run, runs_dir, depth=depth, rows=rows, as_json=json)
+    options = options_of(depth, top, best_path, status or (), technique or (), regime or ())
+    print_tree(run, runs_dir, options, rows=rows, as_json=json)
+
+
+def explain_command(
+    run: RunName,
+    node: Annotated[int, typer.Argument(metavar="NODE", help="A node's number, as `ksearch tree` shows it.")],
+    runs_dir: RunsDir = None,
+    json: Json = False,
+) -> None:
+    from ksearch.report.explain import print_story
+
+    print_story(run, runs_dir, node, as_json=json)
 
 
 def export_command(
     run: RunName,
-    form: Annotated[str, typer.Option("--format", help="solution (FlashInfer JSON), dir (sources) or jsonl (the whole run).")] = "solution",
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="solution (FlashInfer JSON), dir (its sources), trace (FlashInfer-Bench JSON lines), graphml or dot (the tree), "
+            "json (everything), csv (nodes and candidates), or jsonl (the whole log, for import).",
+        ),
+    ] = "solution",
     node: Annotated[int | None, typer.Option(help="A node's best candidate instead of the incumbent.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to write (solution: else stdout).")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File, or folder for dir and csv (else stdout, where it can).")
+    ] = None,
     runs_dir: RunsDir = None,
 ) -> None:
     from ksearch.report.export import export_run

@@ -9,11 +9,14 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from ksearch.definitions.untrusted import strange_text
 
 DTypeName = Literal[
     "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float4_e2m1", "int64", "int32", "int16", "int8", "bool"
@@ -21,6 +24,10 @@ DTypeName = Literal[
 Language = Literal["python", "triton", "cuda", "cpp", "tilelang"]
 Binding = Literal["tvm-ffi", "torch"]
 
+MAX_PATH_BYTES = 200
+"""Of a source's path: below what any file system takes as one name."""
+MAX_SOURCES = 200
+MAX_NAME = 500
 MAX_SOURCE_BYTES = 4 * 1024 * 1024
 """Most bytes of all sources of one solution together: far above any real kernel, far below a nuisance."""
 
@@ -158,10 +165,19 @@ class SourceFile(FromTheField):
     @field_validator("path")
     @classmethod
     def _inside(cls, path: str) -> str:
+        """Written one way only ('a/b.py', not './a//b.py'), or one place could pass for two."""
         parts = PurePosixPath(path)
-        if parts.is_absolute() or ".." in parts.parts or "\\" in path or any(ord(c) < 32 for c in path):
+        if parts.is_absolute() or ".." in parts.parts or "\\" in path or not path.isprintable():
             raise ValueError(f"source path {path!r} must be relative and stay inside the solution")
+        if str(parts) != path or len(path.encode("utf-8")) > MAX_PATH_BYTES:
+            raise ValueError(f"source path {path[:80]!r} must be plain and short: 'folder/kernel.py'")
         return path
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        if (what := strange_text(self.path, self.content)) is not None:
+            raise ValueError(f"source {self.path!r} {what}")
+        return self
 
 
 class BuildSpec(FromTheField):
@@ -188,21 +204,45 @@ class BuildSpec(FromTheField):
         return self.entry_point.split("::")[1]
 
 
+def _clash(paths: Sequence[str]) -> str | None:
+    """Two paths that are one file somewhere (letter case and composition don't tell files apart everywhere), or a file that is also
+    a folder; None when every source has a place of its own."""
+    places: dict[str, str] = {}
+    for path in paths:
+        place = unicodedata.normalize("NFC", path).casefold()
+        if place in places:
+            return f"{places[place]!r} and {path!r}"
+        places[place] = path
+    for place, path in places.items():
+        for parent in PurePosixPath(place).parents:
+            if str(parent) in places:
+                return f"{places[str(parent)]!r} is also the folder of {path!r}"
+    return None
+
+
 class Solution(FromTheField):
     """One implementation of a definition: its sources and how to build and call them."""
 
-    name: Annotated[str, Field(min_length=1)]
-    definition: Annotated[str, Field(min_length=1)]
-    author: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+    definition: Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+    author: Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
     spec: BuildSpec
-    sources: Annotated[tuple[SourceFile, ...], Field(min_length=1)]
+    sources: Annotated[tuple[SourceFile, ...], Field(min_length=1, max_length=MAX_SOURCES)]
     description: str | None = None
+
+    @field_validator("name", "definition", "author")
+    @classmethod
+    def _one_line(cls, text: str) -> str:
+        """Names are printed on terminals and written into logs: control characters there are somebody's trick."""
+        if not text.isprintable():
+            raise ValueError(f"{text[:80]!r} holds characters that can't be printed")
+        return text
 
     @model_validator(mode="after")
     def _sources(self) -> Self:
         paths = [source.path for source in self.sources]
-        if len(paths) != len(set(paths)):
-            raise ValueError("two sources share a path")
+        if (clash := _clash(paths)) is not None:
+            raise ValueError(f"two sources share a path: {clash}")
         if self.spec.entry_file not in paths:
             raise ValueError(f"entry file {self.spec.entry_file!r} is not among the sources {paths}")
         if sum(len(source.content.encode("utf-8", "surrogatepass")) for source in self.sources) > MAX_SOURCE_BYTES:

@@ -7,46 +7,65 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ksearch.definitions.schema import BuildSpec, Definition, Language, Solution, SourceFile
+from ksearch.definitions.schema import MAX_SOURCES, BuildSpec, Definition, Language, Solution, SourceFile
+from ksearch.definitions.untrusted import plain_files, read_json, read_text
 from ksearch.errors import BadInput
 
 SUFFIXES: dict[str, Language] = {".py": "python", ".cu": "cuda", ".cpp": "cpp", ".cc": "cpp"}
 ENTRY_NAMES = ("kernel", "main", "solution")
-MAX_FILES = 200
 
 
 def load_solution(path: Path, definition: Definition, option: str) -> Solution:
-    """Raises BadInput naming `option`, the file and the reason."""
-    try:
-        if path.is_dir():
-            solution = _from_folder(path, definition)
-        elif path.suffix == ".json":
-            solution = Solution.model_validate(json.loads(path.read_text("utf-8")))
-        elif path.suffix in SUFFIXES:
-            solution = _from_files(path.stem, definition, {path.name: path.read_text("utf-8")}, path.name)
-        else:
-            raise BadInput(f"{option} {path}: give a Solution JSON, a folder, or a single {', '.join(SUFFIXES)} file")
-    except FileNotFoundError as error:
-        raise BadInput(f"{option} {path}: no such file") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadInput(f"{option} {path}: not a Solution: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{option} {path}: {error}") from error
+    """A solution of `definition`. Raises BadInput naming `option`, the file and the reason."""
+    solution = read_solution(path, option, definition)
     if solution.definition != definition.name:
         raise BadInput(f"{option} {path}: solves {solution.definition}, not {definition.name}")
     return solution
 
 
-def _from_folder(folder: Path, definition: Definition) -> Solution:
+def read_solution(path: Path, option: str, definition: Definition | None = None) -> Solution:
+    """Any solution, from a source that nobody vouches for. `definition` is what bare sources are taken to solve.
+
+    Raises BadInput naming `option`, the file and the reason, on one line.
+    """
+    try:
+        return _read(path, definition)
+    except BadInput as error:
+        raise BadInput(f"{option} {path}: {_without(path, str(error))}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise BadInput(f"{option} {path}: not a Solution: {place}: {first['msg']}") from error
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{option} {path}: {error}") from error
+
+
+def _without(path: Path, message: str) -> str:
+    """The path stands before the message already."""
+    return message.removeprefix(f"{path}: ")
+
+
+def _read(path: Path, definition: Definition | None) -> Solution:
+    if path.is_dir():
+        return _from_folder(path, definition)
+    if path.suffix == ".json":
+        return Solution.model_validate(read_json(path))
+    if path.suffix in SUFFIXES:
+        return _from_files(path.stem, definition, {path.name: read_text(path)}, path.name)
+    if not path.exists():
+        raise BadInput("no such file")
+    raise BadInput(f"give a Solution JSON, a folder, or a single {', '.join(SUFFIXES)} file")
+
+
+def _from_folder(folder: Path, definition: Definition | None) -> Solution:
+    found = list(plain_files(folder))
     manifest = folder / "solution.json"
-    if manifest.is_file():
+    if manifest in found:
         return _from_manifest(manifest, folder)
-    files = {
-        str(file.relative_to(folder)): file.read_text("utf-8")
-        for file in sorted(folder.rglob("*"))[:MAX_FILES]
-        if file.is_file() and file.suffix in {*SUFFIXES, ".h", ".hpp", ".cuh"}
-    }
+    sources = [file for file in found if file.suffix in {*SUFFIXES, ".h", ".hpp", ".cuh"}]
+    if len(sources) > MAX_SOURCES:
+        raise BadInput(f"{folder}: has {len(sources)} sources, at most {MAX_SOURCES} are allowed")
+    files = {file.relative_to(folder).as_posix(): read_text(file) for file in sources}
     entries = [name for name in files if Path(name).stem in ENTRY_NAMES and Path(name).suffix in SUFFIXES]
     if len(entries) != 1:
         raise BadInput(f"{folder}: needs exactly one of {', '.join(n + s for n in ENTRY_NAMES for s in SUFFIXES)}, or a solution.json")
@@ -55,15 +74,18 @@ def _from_folder(folder: Path, definition: Definition) -> Solution:
 
 def _from_manifest(manifest: Path, folder: Path) -> Solution:
     """A Solution JSON whose sources may be given by path alone, their text standing beside it."""
-    value = json.loads(manifest.read_text("utf-8"))
-    for source in value.get("sources", []):
+    value = read_json(manifest)
+    sources = value.get("sources") if isinstance(value, dict) else None
+    for source in sources if isinstance(sources, list) else []:
         if isinstance(source, dict) and "content" not in source:
             checked = SourceFile(path=source.get("path", ""), content="-")
-            source["content"] = (folder / checked.path).read_text("utf-8")
+            source["content"] = read_text(folder / checked.path)
     return Solution.model_validate(value)
 
 
-def _from_files(name: str, definition: Definition, files: dict[str, str], entry: str) -> Solution:
+def _from_files(name: str, definition: Definition | None, files: dict[str, str], entry: str) -> Solution:
+    if definition is None:
+        raise BadInput("bare sources don't say what they solve; name it with --definition, or give a Solution JSON")
     language = SUFFIXES[Path(entry).suffix]
     if language == "python" and any("import triton" in text for text in files.values()):
         language = "triton"

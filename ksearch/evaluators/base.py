@@ -11,12 +11,15 @@ from ksearch.judge.verdict import Job, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """`measuring`: jobs measured at a time; `compiling`: jobs prepared beside them. `devices` as jobs name them."""
+    """`measuring`: jobs measured at a time; `compiling`: jobs prepared beside them. `devices` as jobs name them.
+    `keeps_jobs`: a job outlives this process, and is joined again when it is submitted again.
+    """
 
     devices: tuple[str, ...]
     measuring: int
     compiling: int
     needs_torch: bool = True
+    keeps_jobs: bool = False
 
 
 class Evaluator(Protocol):

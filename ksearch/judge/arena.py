@@ -38,7 +38,7 @@ class Slot:
     size: int
 
     def describe(self) -> dict[str, Any]:
-        return {"offset": self.offset, "shape": list(self.shape or ()), "dtype": self.dtype}
+        return {"name": self.name, "offset": self.offset, "shape": list(self.shape or ()), "dtype": self.dtype}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,11 @@ Measure = Callable[[Solution, list[Workload]], dict[str, float]]
 
 
 class BaselineFailed(Exception):
-    """The baseline itself can't be built, run or believed: nothing can be said of a candidate."""
+    """The baseline itself can't be built, run or believed: nothing can be said of a candidate. `log` is what it printed or raised."""
+
+    def __init__(self, message: str, log: str = "") -> None:
+        super().__init__(message)
+        self.log = log
 
 
 def reference_solution(definition: Definition) -> Solution:
@@ -45,7 +49,7 @@ class BaselineTimes:
             try:
                 found = measure(baseline, missing)
             except StageFailure as error:
-                where = f"(workload {error.workload}) {error.log[-500:]}"
-                raise BaselineFailed(f"the baseline {baseline.name!r} fails: {error.message} {where}") from error
+                where = f" (workload {error.workload})" if error.workload else ""
+                raise BaselineFailed(f"the baseline {baseline.name!r} fails: {error.message}{where}", error.log) from error
             self._known |= {keys[uuid]: latency for uuid, latency in found.items()}
         return {uuid: self._known[key] for uuid, key in keys.items()}

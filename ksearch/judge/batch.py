@@ -9,21 +9,41 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ksearch.errors import BadInput
+from ksearch.judge.description import Description, describe
 from ksearch.judge.judge import Judge
 from ksearch.judge.process import hide_memory
-from ksearch.judge.service import private_stdout, serve
-from ksearch.judge.verdict import Job, Verdict
+from ksearch.judge.service import at_home, private_stdout, serve
+from ksearch.judge.verdict import Job
 
 JOB_SUFFIX, VERDICT_SUFFIX = ".job.json", ".verdict.json"
+DESCRIPTION = "evaluator.json"
 
 
-def evaluate_stream() -> None:
-    serve(sys.stdin, private_stdout())
+def evaluate_stream(dataset: str | None) -> None:
+    serve(sys.stdin, private_stdout(), dataset=dataset)
 
 
-def evaluate_file(path: Path, *, seed: int | None) -> None:
+def write_description(folder: Path | None) -> None:
+    """What this machine is, into the folder (so that a search elsewhere can plan for it) or on stdout."""
+    text = describe().model_dump_json() + "\n"
+    if folder is None:
+        sys.stdout.write(text)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / DESCRIPTION, text)
+
+
+def read_description(folder: Path) -> Description:
+    """Raises BadInput."""
+    try:
+        return Description.model_validate_json((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    except (OSError, ValidationError, UnicodeDecodeError) as error:
+        raise BadInput(f"{folder / DESCRIPTION}: {str(error).splitlines()[0]}") from error
+
+
+def evaluate_file(path: Path, *, seed: int | None, dataset: str | None) -> None:
     """The verdict on stdout, as one line of JSON. Raises BadInput."""
-    job = read_job(path, seed)
+    job = at_home(read_job(path, seed), dataset)
     verdicts = private_stdout()
     hide_memory()
     judge = Judge()
@@ -34,19 +54,19 @@ def evaluate_file(path: Path, *, seed: int | None) -> None:
         judge.close()
 
 
-def evaluate_folder(folder: Path, *, seed: int | None, again: bool) -> None:
+def evaluate_folder(folder: Path, *, seed: int | None, again: bool, dataset: str | None) -> None:
     """Each NAME.job.json without a NAME.verdict.json gets one, written whole or not at all. Raises BadInput before it starts."""
     paths = sorted(folder.glob(f"*{JOB_SUFFIX}"))
     if not paths:
         raise BadInput(f"{folder}: no file named *{JOB_SUFFIX} in it")
-    jobs = [(path, read_job(path, seed)) for path in paths if again or not verdict_path(path).exists()]
+    jobs = [(path, at_home(read_job(path, seed), dataset)) for path in paths if again or not verdict_path(path).exists()]
     verdicts = private_stdout()
     hide_memory()
     judge = Judge()
     try:
         for path, job in jobs:
             verdict = judge.judge(job)
-            _write_whole(verdict_path(path), verdict)
+            write_whole(verdict_path(path), verdict.model_dump_json() + "\n")
             verdicts.write(f"{path.name}: {verdict.status}\n")
             verdicts.flush()
     finally:
@@ -67,7 +87,8 @@ def read_job(path: Path, seed: int | None) -> Job:
     return job if seed is None else job.model_copy(update={"seed": seed})
 
 
-def _write_whole(path: Path, verdict: Verdict) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """The file appears with all its text or not at all."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(verdict.model_dump_json() + "\n", encoding="utf-8")
+    partial.write_text(text, encoding="utf-8")
     partial.replace(path)

@@ -28,9 +28,9 @@ from ksearch.judge.timing import JudgeClock
 from ksearch.judge.toolchain import ToolMissing
 from ksearch.judge.verdict import Evidence, Job, JudgedWorkload, Status, Verdict, WorkloadResult
 
-NOT_THE_CANDIDATE = (
-    host.HostFailure, CompilerUnavailable, BaselineFailed, DefinitionRefused, ReferenceFailed, DeviceMissing, ToolMissing, BadInput,
-)  # fmt: skip
+THE_QUESTION = (BaselineFailed, DefinitionRefused, ReferenceFailed, BadInput)
+"""The job itself is at fault: asked again, it would end the same way."""
+NOT_THE_CANDIDATE = (*THE_QUESTION, host.HostFailure, CompilerUnavailable, DeviceMissing, ToolMissing)
 """What ends a job without saying anything of the candidate."""
 KEPT_FAILURES = 200
 
@@ -64,9 +64,12 @@ class Judge:
         except StageFailure as failure:
             verdict = self._failed(job, cascade, failure, seeds)
         except NOT_THE_CANDIDATE as error:
-            evidence = Evidence(message=str(error))
-            verdict = Verdict(job=job.job, solution=job.solution.digest, status=Status.INFRASTRUCTURE, evidence=evidence)
-        return verdict.model_copy(update={"wall_seconds": time.monotonic() - begin})
+            evidence = Evidence(message=str(error), log=error.log if isinstance(error, BaselineFailed) else "")
+            verdict = Verdict(
+                job=job.job, solution=job.solution.digest, status=Status.INFRASTRUCTURE, evidence=evidence,
+                final=isinstance(error, THE_QUESTION),
+            )  # fmt: skip
+        return verdict.model_copy(update={"wall_seconds": time.monotonic() - begin, "question": job.question})
 
     def close(self) -> None:
         for nursery in self._nurseries.values():

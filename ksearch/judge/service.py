@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterable
@@ -10,9 +11,13 @@ from typing import TextIO
 from pydantic import ValidationError
 
 from ksearch.definitions.schema import Frozen
+from ksearch.judge.description import describe
 from ksearch.judge.judge import Judge
 from ksearch.judge.process import hide_memory
 from ksearch.judge.verdict import Job
+
+DESCRIBE = json.dumps({"describe": True})
+"""A line that asks what this judge is and what it can measure on, answered with a Description."""
 
 
 class Refusal(Frozen):
@@ -21,8 +26,11 @@ class Refusal(Frozen):
     error: str
 
 
-def serve(lines: Iterable[str], answers: TextIO, warm: str | None = None) -> None:
-    """Until the input ends; each answer is flushed. A line that is no job is answered with {"error": ...}."""
+def serve(lines: Iterable[str], answers: TextIO, warm: str | None = None, dataset: str | None = None) -> None:
+    """Until the input ends; each answer is flushed. A line that is no job is answered with {"error": ...}.
+
+    `dataset`: where datasets lie on this machine, when jobs come from another.
+    """
     hide_memory()
     judge = Judge()
     if warm is not None:
@@ -30,20 +38,26 @@ def serve(lines: Iterable[str], answers: TextIO, warm: str | None = None) -> Non
     try:
         for line in lines:
             if line.strip():
-                answers.write(answer(judge, line) + "\n")
+                answers.write(answer(judge, line, dataset) + "\n")
                 answers.flush()
     finally:
         judge.close()
 
 
-def answer(judge: Judge, line: str) -> str:
+def answer(judge: Judge, line: str, dataset: str | None = None) -> str:
+    if line.strip() == DESCRIBE:
+        return describe().model_dump_json()
     try:
         job = Job.model_validate_json(line)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
         return Refusal(error=f"not a job: {place}: {first['msg']}").model_dump_json()
-    return judge.judge(job).model_dump_json()
+    return judge.judge(at_home(job, dataset)).model_dump_json()
+
+
+def at_home(job: Job, dataset: str | None) -> Job:
+    return job if dataset is None else job.model_copy(update={"dataset_root": dataset})
 
 
 def private_stdout() -> TextIO:

@@ -5,6 +5,7 @@ Latencies are microseconds. An absent measurement is None, never 0.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal, Self
@@ -94,6 +95,14 @@ class Job(Frozen):
     """Only for reproducing a failure shown in evidence: None (the rule) draws fresh secret seeds."""
 
 
+    @property
+    def question(self) -> str:
+        """Digest of all that decides the answer, for telling whether a verdict belongs to this job. Not its name, its secret seed or
+        where datasets lie, which differ from place to place."""
+        text = self.model_dump_json(exclude={"job", "seed", "dataset_root"})
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 class Evidence(Frozen):
     """Why a stage failed: which workload and element, in numbers, and the command that shows it again."""
 
@@ -157,6 +166,8 @@ class Verdict(Frozen):
     job: str
     solution: str
     """Digest of the judged solution."""
+    question: str | None = None
+    """`Job.question` of the job that this answers."""
     status: Status
     stage: Stage | None = None
     evidence: Evidence | None = None
@@ -167,10 +178,14 @@ class Verdict(Frozen):
     timer: str | None = None
     """'judge-clock' (cpu), 'cupti' or 'cuda-events'; never mixed within a run."""
     isolation: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    """What the candidate brought into its process or ran on the device beside its own code: shared libraries, vendor kernels."""
     hidden: Literal["full", "partial", "none"] = "none"
     resolution_us: float | None = None
     noise_ln: float | None = None
     """Standard deviation of ln latency between repeats in this job, for tie bands."""
+    final: bool = False
+    """With INFRASTRUCTURE: the job itself is at fault (its baseline fails, its definition is refused), so that another try is no use."""
     device_seconds: float = 0.0
     wall_seconds: float = 0.0
     judge_version: str = JUDGE_VERSION

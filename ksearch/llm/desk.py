@@ -122,6 +122,15 @@ class Desk:
                 self._settle(journal, message)
         self._let_in(journal)
 
+    def book_answered(self, journal: Journal) -> None:
+        """Book the answers that came since the last time, and let nobody in: for the end of a run."""
+        while not self._posted.empty():
+            message = self._posted.get()
+            if isinstance(message, Posted):
+                self._waiting.append(message)
+            elif journal.state.calls[message.call].in_flight:
+                self._settle(journal, message)
+
     def close(self) -> None:
         """Send everybody away: calls in flight are given up, calls not yet made are cancelled."""
         self.cancelled.set()

@@ -10,10 +10,10 @@ from pathlib import Path
 from ksearch.coder.types import Target
 from ksearch.definitions.schema import Definition, Solution
 from ksearch.devices import Device
+from ksearch.jobs import WORKLOADS
 from ksearch.prepare import Setup, languages_of, parts_of
 from ksearch.replay.recorded import Diverged, RecordedDesk, RecordedEvaluator
 from ksearch.replay.search import replay
-from ksearch.session import WORKLOADS
 from ksearch.steps import Parts
 from ksearch.store.events import RunCreated, parse_event
 from ksearch.store.fold import RunState

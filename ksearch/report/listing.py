@@ -8,7 +8,7 @@ from typing import TypedDict
 
 from pydantic import ValidationError
 
-from ksearch.report.summary import us
+from ksearch.report.text import us
 from ksearch.store.errors import StoreError
 from ksearch.store.fold import RunState
 from ksearch.store.journal import read_state
@@ -29,7 +29,7 @@ class Row(TypedDict):
 
 def print_runs(runs_dir: Path | None, *, as_json: bool) -> None:
     folder = default_runs_dir(runs_dir)
-    rows = [_row(entry) for entry in reversed(list_runs(folder))]
+    rows = [row_of(entry) for entry in reversed(list_runs(folder))]
     if as_json:
         print(json.dumps({"runs": rows}))  # noqa: T201
         return
@@ -40,7 +40,7 @@ def print_runs(runs_dir: Path | None, *, as_json: bool) -> None:
         print(f"{row['run']:<44} {row['status']:<13} {row['evaluations']:>5} evaluations  {row['device']:<7} {best}")  # noqa: T201
 
 
-def _row(entry: RunEntry) -> Row:
+def row_of(entry: RunEntry) -> Row:
     try:
         with EventLog.open_reader(entry.paths.database) as log:
             return _of(read_state(log), entry)

@@ -8,7 +8,7 @@ from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from ksearch.report.summary import us
+from ksearch.report.text import us
 from ksearch.store.events import (
     BudgetBlocked,
     EvaluationLost,
@@ -18,6 +18,7 @@ from ksearch.store.events import (
     ModelCallSettled,
     NothingWritten,
     PlanningFailed,
+    RequestAnswered,
     RootSettled,
     TicketSettled,
 )
@@ -153,6 +154,8 @@ def describe(event: Event, state: RunState) -> str | None:
             return f"no further model call: {event.reason}"
         case ModelCallSettled(error=str(error)):
             return f"model call {event.call}: {error}"
+        case RequestAnswered():
+            return f"{event.origin} asks: {event.request}: {event.outcome}" + ("" if event.reason is None else f" ({event.reason})")
         case TicketSettled(outcome="skipped"):
             return f"ticket {event.ticket}: skipped ({event.reason})"
         case _:

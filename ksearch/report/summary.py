@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ksearch.judge.verdict import Verdict
 from ksearch.llm.spending import spent_on
+from ksearch.report.text import us
 from ksearch.settings import BudgetSettings
 from ksearch.store.events import RunEnded
 from ksearch.store.fold import RunState
@@ -203,11 +204,6 @@ def _print_incumbent(summary: RunSummary, incumbent: Incumbent, console: object)
     table.add_row("all", count, us(summary.baseline_us), us(incumbent.latency_us), f"{incumbent.speedup:.2f}x")
     console.print(table)
     console.print(f"solution  {incumbent.solution}", style=None)
-
-
-def us(value: float) -> str:
-    """Microseconds with three significant digits below 100."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def _model_cost(budget: BudgetSettings, uses_models: bool) -> str:

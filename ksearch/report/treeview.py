@@ -4,59 +4,114 @@ from __future__ import annotations
 
 import atexit
 import gc
-import json
-import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
-from ksearch.report.summary import us
+from ksearch.report.text import ascii_json, clipped, inert, nats, us, wants_colour
+from ksearch.report.treeselect import Gap, Row, Selection, TreeOptions
 from ksearch.store.events import EvaluationSettled
 from ksearch.store.fold import CandidateState, RunState
 from ksearch.store.journal import no_collections, read_state
 from ksearch.store.log import EventLog
 from ksearch.store.runs import default_runs_dir, find_run
 from ksearch.tree import NodeStatus, NodeView, Tree
-from ksearch.tree.types import ROOT, NodeId
+from ksearch.tree.types import NodeId
+
+Line: TypeAlias = list[tuple[str, str]]
+"""Pieces of one line, each with its style (a rich style; empty: none)."""
+
+_STYLES = {NodeStatus.CLOSED: "red", NodeStatus.UNPROVEN: "yellow", NodeStatus.EXHAUSTED: "blue"}
+_MARKS = {NodeStatus.CLOSED: "x", NodeStatus.UNPROVEN: "?", NodeStatus.EXHAUSTED: "="}
+_LEGEND = "(* incumbent, x closed, ? unproven, = exhausted, · leads there)"
+_HEADINGS = f"     N    F    O    K      Q    best     P   claim    gain    latency  plan {_LEGEND}"
 
 
-def print_tree(run: str, runs_dir: Path | None, *, depth: int | None, rows: int, as_json: bool) -> None:
+def print_tree(run: str, runs_dir: Path | None, options: TreeOptions, *, rows: int, as_json: bool) -> None:
     paths = find_run(run, default_runs_dir(runs_dir))
     atexit.register(gc.freeze)  # else a large tree is searched for cycles once more, only to end the process
     with no_collections(), EventLog.open_reader(paths.database) as log:
         state = read_state(log, books=False)
         if as_json:
-            print(json.dumps({"run": state.header.run, "nodes": _records(state)}))  # noqa: T201
+            from ksearch.report.treerecords import tree_document
+
+            print(ascii_json(tree_document(state, options).model_dump_json()))  # noqa: T201
         else:
-            sys.stdout.write("".join(f"{line}\n" for line in tree_lines(state, depth=depth, rows=rows)))
+            _print(tree_lines(state, options, rows=rows))
 
 
-def _records(state: RunState) -> list[Mapping[str, Any]]:
-    return [] if state.tree is None else [_record(state, view) for view in state.tree.nodes()]
+def _print(lines: Iterable[Line]) -> None:
+    if not wants_colour():
+        sys.stdout.write("".join("".join(text for text, _ in line) + "\n" for line in lines))
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(force_terminal=True, highlight=False)
+    for line in lines:
+        console.print(Text.assemble(*line, no_wrap=True, overflow="ellipsis"))
 
 
-def _record(state: RunState, view: NodeView) -> Mapping[str, Any]:
-    """One node of `ksearch tree --json`. `plan` lists the keys from the root; latencies are subset means in microseconds."""
+def tree_lines(state: RunState, options: TreeOptions, *, rows: int) -> Iterator[Line]:
+    """A header, then a line for each node, at most `rows` of them (0: all)."""
+    header, tree = state.header, state.tree
+    if tree is None:
+        yield [(f"{inert(header.run)}: the root isn't measured yet, there is no tree", "")]
+        return
+    selection = selection_of(state, tree, options)
+    place = f"{inert(header.definition_name)} on {inert(header.device_name)}"
+    matching = "" if selection.matching is None else f", {len(selection.matching)} match"
+    yield [(inert(header.run), "bold"), (f"  {place}: {len(tree)} nodes{matching}, {state.evaluations} evaluations", "")]
+    yield [(_HEADINGS, "dim")]
+    walk = selection.items()
+    items = list(islice(walk, rows or None))
+    views = tree.nodes(item.node for item in items if isinstance(item, Row))
+    yield from (_line(state, item, next(views)) if isinstance(item, Row) else _gap(tree, item) for item in items)
+    if left := sum(1 for item in walk if isinstance(item, Row)):
+        yield [(f"... {left} more rows; --rows 0 shows all, --top, --depth and --best-path fewer", "dim")]
+
+
+def selection_of(state: RunState, tree: Tree, options: TreeOptions) -> Selection:
+    incumbent = state.incumbent_candidate
+    return Selection(tree, options, tree.best_node().id if incumbent is None else NodeId(incumbent.written.node))
+
+
+def _gap(tree: Tree, gap: Gap) -> Line:
+    rewards = [best for node in gap.nodes if (best := tree.best(node)) is not None]
+    found = f"best {nats(max(rewards))}" if rewards else "none passed yet"
+    plans = "plan" if len(gap.nodes) == 1 else "plans"
+    return [(f"{'':66}{'  ' * gap.level}… {len(gap.nodes)} more {plans} here, {found}", "dim")]
+
+
+def _line(state: RunState, row: Row, view: NodeView) -> Line:
     candidate = shown_candidate(state, view.id)
-    judged = None if candidate is None else _judged(state, candidate)
-    return {
-        "id": view.id, "parent": view.parent, "plan": [action.key for action in view.plan],
-        "N": view.subtree.visits, "Q": view.value, "best": view.subtree.best, "P": _prior(view),
-        "O": view.subtree.in_flight, "K": view.subtree.skipped, "F": view.subtree.failed,
-        "status": view.status, "own_best": view.own.best, "attempts": view.attempts, "failed_stage": view.failed_stage,
-        "claimed_gain": None if view.action is None else view.action.gain_mean,
-        "p_success": None if view.action is None else view.action.p_success,
-        "intent": None if view.action is None else view.action.intent,
-        "rationale": None if view.action is None else view.action.rationale,
-        "queued": [proposal.action.key for proposal in view.queued],
-        "candidates": [other.id for other in state.candidates_of(view.id)],
-        "latency_us": None if judged is None else judged.latency_us,
-        "baseline_us": None if judged is None else judged.baseline_us,
-        "message": None if judged is None else judged.message,
-        "incumbent": _is_incumbent(state, candidate),
-    }  # fmt: skip
+    judged = None if candidate is None else judged_of(state, candidate)
+    incumbent = is_incumbent(state, candidate)
+    latency = f"{us(judged.latency_us)} us" if judged is not None and judged.latency_us is not None else "-"
+    counts, share = view.subtree, "-" if view.parent is None else f"{view.prior:.2f}"
+    visits = f"{counts.visits:6d} {counts.failed:4d} {counts.in_flight:4d} {counts.skipped:4d}"
+    claim = nats(None if view.action is None else view.action.gain_mean)
+    numbers = f"{visits} {view.value:+6.3f} {nats(counts.best):>7} {share:>5} {claim:>7} {nats(gain_of(state, view)):>7} {latency:>10}  "
+    return [(numbers, "dim" if row.context else ""), *_plan(row, view, incumbent)]
+
+
+def _plan(row: Row, view: NodeView, incumbent: bool) -> Line:
+    style = "bold green" if incumbent else "dim" if row.context else _STYLES.get(view.status, "")
+    name = "root" if view.action is None else clipped(inert(view.action.key), 160)
+    stage = f"  [{inert(view.failed_stage or '')}]" if view.status is NodeStatus.CLOSED else ""
+    below = f"  (+{row.cut} below)" if row.cut else ""
+    mark = "·" if row.context else "*" if incumbent else _MARKS.get(view.status, " ")
+    return [("  " * row.level, ""), (f"{mark} #{view.id} {name}{stage}", style), (below, "dim")]
+
+
+def gain_of(state: RunState, view: NodeView) -> float | None:
+    """What the plan's last step measured over its parent, in nats."""
+    if state.tree is None or view.parent is None or view.own.best is None:
+        return None
+    above = state.tree.own_best(view.parent)
+    return None if above is None else view.own.best - above
 
 
 def shown_candidate(state: RunState, node: int) -> CandidateState | None:
@@ -65,61 +120,11 @@ def shown_candidate(state: RunState, node: int) -> CandidateState | None:
     return state.best_candidate_of(node) or (written[-1] if written else None)
 
 
-
-def _judged(state: RunState, candidate: CandidateState) -> EvaluationSettled | None:
+def judged_of(state: RunState, candidate: CandidateState) -> EvaluationSettled | None:
     """The verdict on a candidate's code, which stands with the first candidate that had it."""
     verdicts = state.twin_of(candidate).verdicts
     return verdicts.get("evaluate") or verdicts.get("promote")
 
 
-def _is_incumbent(state: RunState, candidate: CandidateState | None) -> bool:
+def is_incumbent(state: RunState, candidate: CandidateState | None) -> bool:
     return state.incumbent is not None and candidate is not None and state.incumbent.candidate == state.twin_of(candidate).id
-
-
-def tree_lines(state: RunState, *, depth: int | None, rows: int) -> Iterator[str]:
-    """Header, then one line for each node, depth first, the best subtree of each plan first; at most `rows` nodes (0: all)."""
-    if state.tree is None:
-        yield f"{state.header.run}: the root isn't measured yet, there is no tree"
-        return
-    nodes, place = len(state.tree), f"{state.header.definition_name} on {state.header.device_name}"
-    yield f"{state.header.run}  {place}: {nodes} nodes, {state.evaluations} evaluations"
-    yield "     N    F    O    K      Q    best     P    latency  plan (* incumbent, x closed, ? unproven)"
-    walk = _walk(state.tree, depth)
-    shown = list(islice(walk, rows or None))
-    yield from (_line(state, view) for view in state.tree.nodes(shown))
-    if next(walk, None) is not None:
-        yield f"... {nodes - len(shown)} more nodes; --rows 0 shows all"
-
-
-def _walk(tree: Tree, depth: int | None) -> Iterator[NodeId]:
-    """Depth first, lazily: of a large tree only the plans that are shown are looked at."""
-    stack = [(ROOT, 0)]
-    while stack:
-        node, level = stack.pop()
-        yield node
-        if depth is None or level < depth:
-            stack += [(child, level + 1) for child in sorted(tree.children(node), key=lambda child: _worst_first(tree, child))]
-
-
-def _worst_first(tree: Tree, node: NodeId) -> tuple[float, int]:
-    best = tree.best(node)
-    return (-math.inf if best is None else best, -node)
-
-
-def _prior(view: NodeView) -> float | None:
-    """The root has no siblings to be preferred to."""
-    return None if view.parent is None else view.prior
-
-
-def _line(state: RunState, view: NodeView) -> str:
-    candidate, counts, prior = shown_candidate(state, view.id), view.subtree, _prior(view)
-    judged = None if candidate is None else _judged(state, candidate)
-    latency = f"{us(judged.latency_us)} us" if judged is not None and judged.latency_us is not None else "-"
-    best = "-" if counts.best is None else f"{counts.best:+.3f}"
-    share = "-" if prior is None else f"{prior:.2f}"
-    star = "*" if _is_incumbent(state, candidate) else " "
-    mark = {NodeStatus.CLOSED: "x", NodeStatus.UNPROVEN: "?"}.get(view.status, star)
-    name = "root" if view.action is None else view.action.key
-    stage = f"  [{view.failed_stage}]" if view.status is NodeStatus.CLOSED else ""
-    visits = f"{counts.visits:6d} {counts.failed:4d} {counts.in_flight:4d} {counts.skipped:4d}"
-    return f"{visits} {view.value:+6.3f} {best:>7} {share:>5} {latency:>10}  {'  ' * view.depth}{mark} #{view.id} {name}{stage}"

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
-
-from ksearch.store.events import ArmOpenedEvent, EditRecord, TicketIssued, TicketSettled
+from ksearch.store.events import (
+    ArmOpenedEvent,
+    EditRecord,
+    IdeaBanned,
+    IdeaUnbanned,
+    NodePinned,
+    NodeUnpinned,
+    TicketIssued,
+    TicketSettled,
+)
 from ksearch.tree.types import (
-    Action,
     ArmOpened,
+    Banned,
     Cancelled,
     Change,
     Failed,
@@ -17,6 +22,7 @@ from ksearch.tree.types import (
     Measured,
     NodeId,
     Outcome,
+    Pinned,
     Plan,
     Propose,
     Proposed,
@@ -24,23 +30,36 @@ from ksearch.tree.types import (
     Skipped,
     Ticket,
     TicketId,
+    Unbanned,
+    Unpinned,
     Write,
     WriteMode,
 )
 from ksearch.worldmodel.document import Edit, Insert, Kind, Merge, Prune, Split, Update
 
-TreeEvent = ArmOpenedEvent | TicketIssued | TicketSettled
+_UNMEASURED: dict[str, type[Failed] | type[Skipped] | type[Cancelled]] = {"failed": Failed, "skipped": Skipped, "cancelled": Cancelled}
+
+Wish = NodePinned | NodeUnpinned | IdeaBanned | IdeaUnbanned
+TreeEvent = ArmOpenedEvent | TicketIssued | TicketSettled | Wish
 
 
 def to_event(change: Change, gpu_seconds: float = 0.0) -> TreeEvent:
     """`gpu_seconds` is what a Write ticket reserves of the GPU budget."""
     match change:
         case ArmOpened(node, parent, action):
-            return ArmOpenedEvent(node=node, parent=parent, action=_action_to_json(action))
+            return ArmOpenedEvent(node=node, parent=parent, action=action)
         case Issued(ticket, why):
             return _issued_to_event(ticket, why, gpu_seconds)
         case Settled(ticket_id, outcome):
             return _settled_to_event(ticket_id, outcome)
+        case Pinned(node):
+            return NodePinned(node=node)
+        case Unpinned(node):
+            return NodeUnpinned(node=node)
+        case Banned(idea):
+            return IdeaBanned(idea=idea)
+        case Unbanned(idea):
+            return IdeaUnbanned(idea=idea)
 
 
 def _issued_to_event(ticket: Ticket, why: str, gpu_seconds: float) -> TicketIssued:
@@ -66,14 +85,14 @@ def _settled_to_event(ticket: TicketId, outcome: Outcome) -> TicketSettled:
         case Cancelled(reason):
             return TicketSettled(ticket=ticket, outcome="cancelled", reason=reason)
         case Proposed(actions):
-            return TicketSettled(ticket=ticket, outcome="proposed", actions=tuple(_action_to_json(action) for action in actions))
+            return TicketSettled(ticket=ticket, outcome="proposed", actions=actions)
 
 
 def to_change(event: TreeEvent, plan: Plan) -> Change:
     """`plan` is the plan at the event's node (needed by issued tickets only; the log stores the node alone)."""
     match event:
         case ArmOpenedEvent():
-            return ArmOpened(NodeId(event.node), NodeId(event.parent), action_from_json(event.action))
+            return ArmOpened(NodeId(event.node), NodeId(event.parent), event.action)
         case TicketIssued(kind="write"):
             if event.mode is None or event.attempt is None:
                 raise ValueError(f"write ticket {event.ticket} without mode or attempt")
@@ -85,17 +104,30 @@ def to_change(event: TreeEvent, plan: Plan) -> Change:
             return Issued(Propose(TicketId(event.ticket), NodeId(event.node), plan, event.count), event.why)
         case TicketSettled():
             return Settled(TicketId(event.ticket), _outcome(event))
+        case _:
+            return _wish(event)
+
+
+def _wish(event: Wish) -> Change:
+    match event:
+        case NodePinned():
+            return Pinned(NodeId(event.node))
+        case NodeUnpinned():
+            return Unpinned(NodeId(event.node))
+        case IdeaBanned():
+            return Banned(event.idea)
+        case IdeaUnbanned():
+            return Unbanned(event.idea)
 
 
 def _outcome(event: TicketSettled) -> Outcome:
     if event.outcome == "proposed":
-        return Proposed(tuple(action_from_json(action) for action in event.actions))
+        return Proposed(event.actions)
     if event.outcome == "measured":
         if event.reward is None:
             raise ValueError(f"ticket {event.ticket}: measured without a reward")
         return Measured(event.reward)
-    kinds: dict[str, type[Failed] | type[Skipped] | type[Cancelled]] = {"failed": Failed, "skipped": Skipped, "cancelled": Cancelled}
-    return kinds[event.outcome](event.reason or "")
+    return _UNMEASURED[event.outcome](event.reason or "")
 
 
 def edit_record(edit: Edit) -> EditRecord:
@@ -125,12 +157,3 @@ def to_edit(record: EditRecord) -> Edit:
             return Merge(record.ids, record.texts[0])
         case "prune":
             return Prune(record.ids[0])
-
-
-def _action_to_json(action: Action) -> Mapping[str, Any]:
-    return asdict(action)
-
-
-def action_from_json(fields: Mapping[str, Any]) -> Action:
-    """Raises TypeError for unknown or missing fields."""
-    return Action(**fields)

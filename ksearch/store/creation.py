@@ -11,6 +11,10 @@ from ksearch.store import filesystem, schema
 from ksearch.store.errors import RunExists, RunsDirError
 from ksearch.store.lock import WriterLock
 
+_PATIENCE_S = 60.0
+"""How long the writer waits for another's transaction: a request to the inbox takes under a millisecond, unless the process that
+puts it there is suspended just then."""
+
 
 def create_database(path: Path, meta: Sequence[tuple[str, str]]) -> WriterLock:
     """Make the log at `path` and return the writer's lock on it.
@@ -45,7 +49,7 @@ def lock_path(database: Path) -> Path:
 
 def connect_writer(path: Path) -> sqlite3.Connection:
     """A connection in WAL mode, outside any transaction. Raises RunsDirError where the folder can't have a WAL."""
-    connection = sqlite3.connect(path, isolation_level=None)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=_PATIENCE_S)
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         connection.close()

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ksearch.settings import BudgetSettings
+from ksearch.store.requests import Request
+from ksearch.tree.types import Action
 
 Digest: TypeAlias = str
 CandidateId: TypeAlias = int
@@ -22,6 +24,13 @@ CallEnding: TypeAlias = Literal["complete", "refused", "truncated", "broken", "f
 
 class _Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Origin(_Event):
+    """Where a run branched off: its log begins with the events of `run` up to number `seq` (the header aside)."""
+
+    run: str
+    seq: int
 
 
 class RunCreated(_Event):
@@ -50,6 +59,8 @@ class RunCreated(_Event):
     """The playbook's template family; None when the definition has no templates."""
     arch: str | None = None
     """The GPU's architecture ('sm_90'), which what is written depends on; None on a cpu and in logs older than this field."""
+    branched: Origin | None = None
+    """None: it began with nothing."""
 
 
 class Opened(_Event):
@@ -140,7 +151,7 @@ class ArmOpenedEvent(_Event):
     type: Literal["arm_opened"] = "arm_opened"
     node: int
     parent: int
-    action: Mapping[str, Any]
+    action: Action
 
 
 class TicketIssued(_Event):
@@ -162,7 +173,7 @@ class TicketSettled(_Event):
     outcome: Literal["measured", "failed", "skipped", "proposed", "cancelled"]
     reward: float | None = None
     reason: str | None = None
-    actions: tuple[Mapping[str, Any], ...] = ()
+    actions: tuple[Action, ...] = ()
 
 
 class IncumbentChanged(_Event):
@@ -253,10 +264,48 @@ class BudgetBlocked(_Event):
     ticket: int | None
     resource: str
     reason: str
+class NodePinned(_Event):
+    """The search goes to this plan first from now on."""
+
+    type: Literal["node_pinned"] = "node_pinned"
+    node: int
+
+
+class NodeUnpinned(_Event):
+    type: Literal["node_unpinned"] = "node_unpinned"
+    node: int
+
+
+class IdeaBanned(_Event):
+    """A technique, or one action by its key, is neither proposed nor tried from now on."""
+
+    type: Literal["idea_banned"] = "idea_banned"
+    idea: str
+
+
+class IdeaUnbanned(_Event):
+    type: Literal["idea_unbanned"] = "idea_unbanned"
+    idea: str
+
+
+class RequestAnswered(_Event):
+    """A request from another process was taken in; what it changed follows as events of the same transaction.
+
+    `request` is what was asked, `origin` who passed it on, `asked_at` when (seconds since the epoch).
+    """
+
+    type: Literal["request_answered"] = "request_answered"
+    number: int
+    origin: str
+    asked_at: float
+    request: Request
+    outcome: Literal["done", "refused"]
+    reason: str | None
+    """Why it was refused."""
 
 
 class BudgetChanged(_Event):
-    """The user changed the limits on resume."""
+    """The user changed the limits, on resume or while the search went on."""
 
     type: Literal["budget_changed"] = "budget_changed"
     budget: BudgetSettings
@@ -289,6 +338,11 @@ Event: TypeAlias = (
     | WorldModelRevised
     | PlanningFailed
     | BudgetBlocked
+    | NodePinned
+    | NodeUnpinned
+    | IdeaBanned
+    | IdeaUnbanned
+    | RequestAnswered
     | BudgetChanged
     | RunEnded
 )

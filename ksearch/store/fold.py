@@ -22,13 +22,18 @@ from ksearch.store.events import (
     EvaluationSettled,
     EvaluationStarted,
     Event,
+    IdeaBanned,
+    IdeaUnbanned,
     IncumbentChanged,
     ModelCallLost,
     ModelCallSettled,
     ModelCallStarted,
+    NodePinned,
+    NodeUnpinned,
     NothingWritten,
     Opened,
     PlanningFailed,
+    RequestAnswered,
     RootSettled,
     RunCreated,
     RunEnded,
@@ -148,6 +153,7 @@ class RunState:
     root: RootSettled | None = None
     ended: RunEnded | None = None
     openings: int = 0
+    opened_at: float | None = None
     settled_tickets: int = 0
     wall_seconds: float = 0.0
     last_time: float | None = None
@@ -209,8 +215,10 @@ class RunState:
         """Fold one event. `tree_done`: the live search has put this change into the tree already (by ask or tell)."""
         self._book_wall(event, time)
         match event:
-            case ArmOpenedEvent() | TicketIssued() | TicketSettled():
+            case ArmOpenedEvent() | TicketIssued() | TicketSettled() | NodePinned() | NodeUnpinned() | IdeaBanned() | IdeaUnbanned():
                 self._tree_event(event, tree_done)
+            case RequestAnswered():
+                pass  # what it changed are events of their own
             case CandidateWritten():
                 self._written(event)
             case NothingWritten():
@@ -247,7 +255,7 @@ class RunState:
             case RunEnded():
                 self.ended = event
             case Opened():
-                self.openings, self.ended = self.openings + 1, None
+                self.openings, self.ended, self.opened_at = self.openings + 1, None, time
             case RunCreated():
                 raise BrokenLog("a second run_created event")
 

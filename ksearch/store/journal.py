@@ -13,7 +13,7 @@ from ksearch.settings import Settings
 from ksearch.store.changes import TreeEvent, to_event
 from ksearch.store.events import Event, RunCreated, parse_event
 from ksearch.store.fold import BrokenLog, RunState
-from ksearch.store.log import EventLog, EventRow
+from ksearch.store.log import EventLog, EventRow, InboxAnswer
 from ksearch.tree.types import Change
 
 Observer = Callable[[Event, RunState], None]
@@ -72,20 +72,27 @@ class Journal:
     def reopen(cls, log: EventLog) -> Journal:
         return cls(log, read_state(log))
 
-    def record(self, *events: Event, durable: bool = False, tree_done: bool = False) -> None:
-        """Append in one transaction, then fold, then tell the observers."""
+    def record(self, *events: Event, durable: bool = False, tree_done: bool = False, answers: Sequence[InboxAnswer] = ()) -> None:
+        """Append in one transaction, then fold, then tell the observers. `answers` are given to the inbox with it."""
         now = time.time()
-        self.log.append([_row(event, now) for event in events], durable=durable)
+        self.log.append([_row(event, now) for event in events], durable=durable, answers=answers)
         for event in events:
             self.state.apply(event, now, tree_done=tree_done)
         for event in events:
             for observe in self.observers:
                 observe(event, self.state)
 
-    def record_changes(self, changes: Sequence[Change], *before: Event, gpu_seconds: float = 0.0, durable: bool = False) -> None:
+    def record_changes(
+        self,
+        changes: Sequence[Change],
+        *before: Event,
+        gpu_seconds: float = 0.0,
+        durable: bool = False,
+        answers: Sequence[InboxAnswer] = (),
+    ) -> None:
         """Log changes that the live tree has applied already, together with events that belong to the same step."""
         tree_events: tuple[TreeEvent, ...] = tuple(to_event(change, gpu_seconds) for change in changes)
-        self.record(*before, *tree_events, durable=durable, tree_done=True)
+        self.record(*before, *tree_events, durable=durable, tree_done=True, answers=answers)
 
     def put_blob(self, text: str) -> str:
         return self.log.put_blob(text.encode("utf-8", "surrogatepass"))

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from ksearch.store import filesystem, schema
 from ksearch.store.creation import connect_writer, create_database, lock_path
@@ -48,6 +48,23 @@ class StoredEvent(NamedTuple):
     time: float
     type: str
     payload: str
+
+
+class InboxRow(NamedTuple):
+    """A request as it stands: `time` in seconds since the epoch, `request` JSON text, `outcome` None while it waits."""
+
+    number: int
+    time: float
+    origin: str
+    request: str
+    outcome: Literal["done", "refused"] | None
+    reason: str | None
+
+
+class InboxAnswer(NamedTuple):
+    number: int
+    outcome: Literal["done", "refused"]
+    reason: str | None
 
 
 @dataclass(frozen=True)
@@ -130,8 +147,8 @@ class EventLog:
         seq: int = self._query("SELECT coalesce(max(seq), 0) FROM events")[0][0]
         return seq
 
-    def append(self, events: Sequence[EventRow], *, durable: bool, blobs: Sequence[bytes] = ()) -> int:
-        """Commit events and blobs in one transaction, all or none; return the number of the last event of the log.
+    def append(self, events: Sequence[EventRow], *, durable: bool, blobs: Sequence[bytes] = (), answers: Sequence[InboxAnswer] = ()) -> int:
+        """Commit events, blobs and answers to the inbox in one transaction, all or none; return the number of the last event of the log.
 
         `durable` waits for the disk (synchronous=FULL, which also makes all earlier events durable); without it the
         commit survives the death of this process but perhaps not a power cut. Raises BadEvent, SecretRefused, StoreError.
@@ -145,7 +162,15 @@ class EventLog:
                 when = self._clock() if event.time is None else event.time
                 row = (when, event.type, event.payload_json)
                 seq = connection.execute("INSERT INTO events (time, type, payload) VALUES (?, ?, ?)", row).lastrowid
+            for number, outcome, reason in answers:
+                connection.execute("UPDATE inbox SET outcome = ?, reason = ? WHERE number = ?", (outcome, reason, number))
         return self.last_seq if seq is None else seq
+
+    def inbox(self, *, waiting: bool = False) -> list[InboxRow]:
+        """Requests of other processes in the order they came, or only those without an answer (see inbox.py)."""
+        which = "WHERE outcome IS NULL" if waiting else ""
+        rows = self._query(f"SELECT number, time, origin, request, outcome, reason FROM inbox {which} ORDER BY number")  # noqa: S608
+        return [InboxRow._make(row) for row in rows]
 
     def events(self, after: int = 0) -> Iterator[StoredEvent]:
         """Events with a number above `after`, in order, up to the newest there is when the iteration gets there."""

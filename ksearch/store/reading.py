@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,15 @@ class ReadConnection:
 
     def _moved(self) -> bool:
         return self._still is not None and not (_wal_is_empty(self.path) and _signature(self.path) == self._still)
+
+
+def schema_of(path: Path) -> int:
+    """The schema version of a run's file as it lies there. Raises NotARun, NewerSchema."""
+    if not path.is_file():
+        raise NotARun(f"{path} is not a ksearch run: no such file")
+    mode = "?mode=ro&immutable=1" if _wal_is_empty(path) else "?mode=ro"
+    with schema.explained(path), closing(sqlite3.connect(path.absolute().as_uri() + mode, uri=True, timeout=_PATIENCE_S)) as connection:
+        return schema.identify(connection, path)
 
 
 def _wal_is_empty(path: Path) -> bool:

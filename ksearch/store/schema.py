@@ -14,7 +14,24 @@ from ksearch.store.errors import BadEvent, NewerSchema, NotARun, StoreError
 APPLICATION_ID: Final = int.from_bytes(b"ksrc", "big")
 """Marks the file as ours in SQLite's header; file(1) and we can tell it from other databases."""
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+
+# Requests of other processes to the run's writer (see inbox.py). An answer is final. AUTOINCREMENT: a number is never reused.
+_INBOX: Final = (
+    """CREATE TABLE inbox (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        time REAL NOT NULL,
+        origin TEXT NOT NULL,
+        request TEXT NOT NULL CHECK (json_valid(request)),
+        outcome TEXT CHECK (outcome IN ('done', 'refused')),
+        reason TEXT
+    )""",
+    "CREATE INDEX inbox_waiting ON inbox (number) WHERE outcome IS NULL",
+    """CREATE TRIGGER inbox_keep_update BEFORE UPDATE ON inbox
+        WHEN OLD.outcome IS NOT NULL OR NEW.request <> OLD.request OR NEW.number <> OLD.number
+        BEGIN SELECT RAISE(ABORT, 'answered requests are final'); END""",
+    "CREATE TRIGGER inbox_keep_delete BEFORE DELETE ON inbox BEGIN SELECT RAISE(ABORT, 'requests are kept'); END",
+)
 
 # Append-only by trigger, since the log is only worth something when nothing in it can change afterwards. INSERT OR
 # REPLACE deletes without firing delete triggers, hence the third. Sequence numbers have no gaps: nothing is deleted.
@@ -38,6 +55,7 @@ _TABLES: Final = (
         BEGIN SELECT RAISE(ABORT, 'events are append-only'); END""",
     "CREATE TRIGGER blobs_keep_update BEFORE UPDATE ON blobs BEGIN SELECT RAISE(ABORT, 'blobs are append-only'); END",
     "CREATE TRIGGER blobs_keep_delete BEFORE DELETE ON blobs BEGIN SELECT RAISE(ABORT, 'blobs are append-only'); END",
+    *_INBOX,
 )
 
 
@@ -49,7 +67,7 @@ class Migration:
     statements: tuple[str, ...]
 
 
-MIGRATIONS: tuple[Migration, ...] = ()
+MIGRATIONS: tuple[Migration, ...] = (Migration(2, _INBOX),)
 """One for each version after the first, in order."""
 
 

@@ -55,8 +55,8 @@ def test_local_compiles_ahead_and_the_judge_finds_it(local: LocalEvaluator) -> N
 
 def test_a_killed_judge_is_started_again(local: LocalEvaluator) -> None:
     assert local.submit(job_of(solution(HONEST))).result(timeout=60).status is Status.PASSED
-    assert local._judge is not None
-    os.kill(local._judge.pid, signal.SIGKILL)
+    assert local._queue._judge is not None
+    os.kill(local._queue._judge.pid, signal.SIGKILL)
     assert local.submit(job_of(solution(HONEST))).result(timeout=60).status is Status.PASSED
 
 

@@ -7,7 +7,7 @@ import pytest
 from ksearch.evaluators.judge_process import JudgeProcess
 from ksearch.judge.paired import tolerated_shift
 from ksearch.judge.verdict import Stage, Status, Verdict
-from tests.judge.conftest import HONEST, HONEST_CPP, Judged, job_of, solution
+from tests.judge.conftest import HONEST, HONEST_CPP, Judged, definition, job_of, solution
 
 RETURNING = (
     HONEST.replace("def run(x, w, out):", "def run(x, w):")
@@ -47,6 +47,23 @@ def test_cpp_is_compiled_once_and_is_faster_than_torch_s_many_passes(judged: Jud
 
 def test_returned_outputs_are_copied(judged: Judged) -> None:
     assert judged(RETURNING, returns=True).status is Status.PASSED
+
+
+def test_outputs_may_come_by_name_and_wrong_names_are_told(judged: Judged) -> None:
+    by_name = RETURNING.replace("return (", "return dict(output=(").replace(".to(x.dtype)", ".to(x.dtype))")
+    assert judged(by_name, returns=True).status is Status.PASSED
+    wrong = judged(by_name.replace("output=", "result="), returns=True)
+    assert wrong.status is Status.RUNTIME_ERROR
+    assert wrong.evidence is not None
+    assert "['result'] returned where the definition has ['output']" in wrong.evidence.message
+
+
+def test_a_reference_that_fails_is_told_at_once_as_final(judge_process: JudgeProcess) -> None:
+    broken = definition().model_copy(update={"reference": "def run(hidden_states, weight):\n    return hidden_states, weight\n"})
+    verdict = judge_process.judge(job_of(solution(HONEST), definition=broken.model_dump()))
+    assert (verdict.status, verdict.final) == (Status.INFRASTRUCTURE, True)
+    assert verdict.evidence is not None
+    assert "2 outputs where 1 are declared" in verdict.evidence.message
 
 
 def test_compile_error_names_the_line(judged: Judged) -> None:

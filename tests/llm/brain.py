@@ -24,7 +24,7 @@ def plan(proposals: list[dict[str, Any]], edits: list[dict[str, Any]] | None = N
 
 
 def about(**changes: Any) -> dict[str, Any]:
-    return {"summary": "a kernel", "followed": True, "did": "", "tunables": [], **changes}
+    return {"followed": True, "did": "", "tunables": [], **changes}
 
 
 def code(speedup: float, mark: str, fail: str | None = None, lines: int = 4) -> str:

@@ -122,7 +122,7 @@ def test_a_program_as_the_model(tmp_path: Path) -> None:
     script.write_text(textwrap.dedent("""
         import json, sys
         prompt = sys.stdin.read()
-        about = {"summary": "s", "followed": True, "did": "", "tunables": []}
+        about = {"followed": True, "did": "", "tunables": []}
         if "# Your task: plan" in prompt:
             steps = [dict(technique=f"t{len(prompt)}_{i}", target="x", parameter="", intent="do", rationale="so", regime="", speedup_low=1,
                           speedup_likely=1.1, speedup_high=2, p_success=0.9, difficulty=1, merge_node=None) for i in range(3)]

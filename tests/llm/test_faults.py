@@ -71,7 +71,7 @@ class Stormy:
             "500": Error(500),
             "cut before": Say(good.content, cut=0),
             "cut within": Say(good.content, cut=3),
-            "stall": Say(good.content, cut=2, stall_s=0.5),
+            "stall": Say(good.content, cut=2, stall_s=4.0),
             "half json": Say([tool(name, good.content[0]["arguments"][: len(good.content[0]["arguments"]) // 2])]),
             "no json": Say([tool(name, "NaN")]),
             "wrong schema": Say([tool(name, {"proposals": "all of them", "files": 3})]),
@@ -80,7 +80,7 @@ class Stormy:
             "empty": Say([]),
             "refusal": Say([text("no")], stop_reason="refusal"),
             "truncation": Say(good.content, stop_reason="max_tokens"),
-            "enormous": Say([tool(name, {"summary": "x" * 500_000})]),
+            "enormous": Say([tool(name, {"did": "x" * 500_000})]),
             "deep": Say([tool(name, "[" * 100_000)]),
             "surrogate": write("\udc80"),
         }  # fmt: skip
@@ -93,7 +93,7 @@ class Stormy:
 def test_a_storm_of_five_hundred_calls(tmp_path: Path) -> None:
     brain = Stormy(seed=1)
     with serving(brain) as server:
-        changes = {"budget": {"max_evaluations": 10_000, "max_usd": 1000.0}, "llm": {"stall_s": 0.3, "tries": 12, "concurrency": 8}}
+        changes = {"budget": {"max_evaluations": 10_000, "max_usd": 1000.0}, "llm": {"stall_s": 1.0, "tries": 12, "concurrency": 8}}
         bench = bench_of(tmp_path, server, **changes)
         bench.parallel = 8
         enough = threading.Thread(target=stop_after, args=(bench, server, 520), daemon=True)
@@ -104,8 +104,9 @@ def test_a_storm_of_five_hundred_calls(tmp_path: Path) -> None:
     assert len(brain.kinds) == 18, "a kind of failure never came up"
     answered = [call for call in bench.state.calls.values() if call.settled is not None and call.settled.ending in ANSWERED]
     ours, theirs = usage_of(answered), server.served
-    in_flight = [call for call in bench.state.calls.values() if call.lost]
-    assert len(answered) <= theirs.calls <= len(answered) + len(in_flight)
+    # The server counts an answer as it begins to send it; one that the end of the run cut short is lost, not answered.
+    others = len(bench.state.calls) - len(answered)
+    assert len(answered) <= theirs.calls <= len(answered) + others
     if len(answered) == theirs.calls:
         assert ours == Usage(theirs.input, theirs.cached, theirs.written, theirs.output), "to the token"
     written = sum(event.type == "candidate_written" for event in events_of(bench))
@@ -122,7 +123,7 @@ def stop_after(bench: Bench, server, calls: int) -> None:  # type: ignore[no-unt
 
 def test_the_ledger_equals_the_servers_count_to_the_token(tmp_path: Path) -> None:
     with serving(Stormy(seed=2, share=0.3)) as server:
-        bench = bench_of(tmp_path, server, budget={"max_evaluations": 25, "max_usd": 1000.0}, llm={"stall_s": 0.3, "tries": 12})
+        bench = bench_of(tmp_path, server, budget={"max_evaluations": 25, "max_usd": 1000.0}, llm={"stall_s": 2.0, "tries": 12})
         assert bench.search().status == "budget"
     state, theirs = bench.state, server.served
     check_books(state)
@@ -259,7 +260,7 @@ def test_an_answer_that_was_paid_for_is_not_paid_for_again(tmp_path: Path) -> No
         (write("def run(:\n"), "not valid Python"),
         (Say([tool("write_solution", {**json.loads(write("def run(): 0").content[0]["arguments"]), "language": "cuda"})]), "not allowed"),
         (Say([tool("write_solution", {**json.loads(write("x").content[0]["arguments"]), "entry_point": "../../x.py::run"})]), "entry"),
-        (Say([tool("edit_solution", {"edits": [{"path": "kernel.py", "search": "nowhere", "replace": "x"}], "summary": "", "followed": True,
+        (Say([tool("edit_solution", {"edits": [{"path": "kernel.py", "search": "nowhere", "replace": "x"}], "followed": True,
                                      "did": "", "tunables": []})]), "exactly once"),
         (Say([text("I can't do that in CUDA.")]), "was prose"),
     ],

@@ -115,20 +115,25 @@ def test_declared_constants_are_swept_without_asking(tmp_path: Path) -> None:
 
 
 def test_a_merge_shows_the_other_branch(tmp_path: Path) -> None:
+    speeds = {"left": 2.0, "right": 1.9, "both": 3.0}
+
     def brain(body: Body) -> Say | Error:
         text = prompt_of(body)
         if task_of(body) == "plan":
-            if "left" not in text:
-                return plan([proposal("left"), proposal("right")])
-            found = re.search(r"node (\d+): left on code: measured", text)
-            return plan([proposal("both", merge_node=int(found[1]))] if found and "path to this kernel\n\n1. node 2: right" in text else [])
+            path = text.partition("## The path to this kernel")[2].partition("##")[0]
+            here = re.findall(r"node \d+: (\w+)", path)
+            if not here:
+                return plan([proposal("left"), proposal("right")] if "left" not in text else [])
+            other = [(name, node) for node, name in re.findall(r"node (\d+): (left|right) on code: measured", text) if name not in here]
+            return plan([proposal("both", merge_node=int(other[0][1]))] if other else [proposal(f"filler_{len(text)}")])
         step = re.search(r"## The step to take now\n\n(\w+)", text)
-        return write(code({"left": 2.0, "right": 1.5, "both": 3.0}[step[1]], f"by {step[1]}"))  # type: ignore[index]
+        assert step is not None
+        return write(code(speeds.get(step[1], 1.0), f"by {step[1]}"))
 
     for merge in (True, False):
         with serving(brain) as server:
-            bench = bench_of(tmp_path / str(merge), server, budget={"max_evaluations": 8}, merge=merge)
-            bench.parallel = 1
+            bench = bench_of(tmp_path / str(merge), server, budget={"max_evaluations": 14}, merge=merge)
+            bench.parallel = 2
             bench.search()
         merging = [prompt_of(body) for body in server.served.bodies if "another branch to take gains from" in prompt_of(body)]
         assert bool(merging) == merge
@@ -189,3 +194,30 @@ def test_an_edit_of_the_kernel_on_the_path_is_applied(tmp_path: Path) -> None:
         bench.search()
     assert bench.state.incumbent is not None
     assert bench.state.incumbent.baseline_us / bench.state.incumbent.latency_us == pytest.approx(4.0)
+
+
+def test_a_new_node_takes_over_what_its_parent_never_tried(tmp_path: Path) -> None:
+    """One plan of four ideas is enough for several nodes; the model is asked again when they run out."""
+    with serving(Steps()) as server:
+        bench = bench_of(tmp_path, server, budget={"max_evaluations": 7})
+        bench.parallel = 1
+        bench.search()
+        plans = sum(task_of(body) == "plan" for body in server.served.bodies)
+    assert bench.state.tree is not None
+    keys = [view.plan for view in bench.state.tree.nodes()]
+    composed = [plan for plan in keys if len(plan) > 1 and all(action.technique.startswith("first_") for action in plan)]
+    assert composed, "ideas of one plan compose"
+    assert plans < 5
+
+
+class Steps:
+    """Four ideas at a time, named after the occasion, all good."""
+
+    def __init__(self) -> None:
+        self.names = iter(["first", "second", "third", *map(str, range(20))])
+
+    def __call__(self, body: Body) -> Say | Error:
+        if task_of(body) == "plan":
+            name = next(self.names)
+            return plan([proposal(f"{name}_{number}") for number in range(4)])
+        return write(code(1.5 + len(prompt_of(body)) / 1e4, f"m{len(prompt_of(body))}"))

@@ -60,7 +60,7 @@ def test_a_replay_ends_in_the_same_tree(tmp_path: Path, parallel: int) -> None:
 
 def test_a_replay_of_a_stormy_run_with_broken_answers(tmp_path: Path) -> None:
     with serving(Stormy(seed=6, share=0.5)) as server:
-        bench = bench_of(tmp_path, server, budget={"max_evaluations": 15, "max_usd": 1000.0}, llm={"stall_s": 0.3, "tries": 12})
+        bench = bench_of(tmp_path, server, budget={"max_evaluations": 15, "max_usd": 1000.0}, llm={"stall_s": 1.0, "tries": 12})
         bench.search()
     endings = {call.settled.ending for call in bench.state.calls.values() if call.settled is not None}
     assert {"complete", "broken"} <= endings

@@ -72,7 +72,7 @@ def test_edits_apply_in_order_and_make_new_files() -> None:
         (written("def run(:"), "not valid Python"),
         (written("def walk(): 0"), "no function 'run'"),
         (written(KERNEL, path="-o.py", entry="-o.py::run"), "letters, digits"),
-        (written(KERNEL + "\x00"), "zero byte"),
+        (written(KERNEL + "\x00"), "NUL byte"),
         (written(KERNEL, language="fortran"), "not allowed"),
         (written(KERNEL, entry="kernel.py"), "file::function"),
         (written(KERNEL, followed=1), "followed"),

@@ -30,7 +30,7 @@ from tests.llm.messages_server import Body, Error, Say, prompt_of, serving, text
 CANDIDATES = 50
 MOST_TOKENS = 18_000
 SECONDS_A_CALL = 12.0
-"""Four calls in flight of some fifty seconds each."""
+"""As if four were in flight at some fifty seconds each; one at a time here, so that the count is the same every time."""
 LARGEST = 27_000
 """Characters: the playbook's best kernel for this definition."""
 
@@ -52,7 +52,7 @@ class Engineer:
             lesson = {"op": "insert", "kind": "question", "ids": [], "texts": [PROSE], "refuted_by": "", "nodes": []}
             return plan([proposal(f"idea_{number}_{i}", intent=PROSE * 2, rationale=PROSE * 2) for i in range(4)], [lesson])
         fail = "RUNTIME_ERROR" if chance.random() < 0.2 else None
-        return Say([tool("edit_solution", {"edits": self._edits(body, number, chance, fail), **about(summary=PROSE)})])
+        return Say([tool("edit_solution", {"edits": self._edits(body, number, chance, fail), **about()})])
 
     def _edits(self, body: Body, number: int, chance: random.Random, fail: str | None) -> list[dict[str, str]]:
         """The toy line that says how fast it is, and forty lines of code somewhere."""
@@ -61,7 +61,7 @@ class Engineer:
         toy = f"// toy: {json.dumps({'speedup': round(speedup, 3)} | ({'fail': fail} if fail else {}))}"
         code = "".join(f"  const float value_{number}_{i} = scores[{i}] * scale;\n" for i in range(40))
         grown = len(prompt_of(body)) < LARGEST + 4_000
-        replaced = toy + "\n" + (code if grown else f"// {number}\n")
+        replaced = toy + "\n" + (code if grown else f"constexpr int mark_{number} = {number};\n")
         search = old or "#include <cuda_runtime.h>"
         return [{"path": "kernel.cu", "search": search, "replace": replaced + ("" if old else search)}]
 
@@ -89,7 +89,7 @@ def test_tokens_for_each_candidate_and_what_the_cache_serves(tmp_path: Path, cap
     ticks = itertools.count()
     with serving(Engineer()) as server:
         server.clock = lambda: next(ticks) * SECONDS_A_CALL
-        bench = RealSize(tmp_path / "run", server.url, {"budget": {"max_evaluations": CANDIDATES + 1, "max_usd": 1000.0}}, parallel=4)
+        bench = RealSize(tmp_path / "run", server.url, {"budget": {"max_evaluations": CANDIDATES + 1, "max_usd": 1000.0}}, parallel=1)
         bench.search()
     state, served = bench.state, server.served
     written = sum(candidate.written.ticket is not None for candidate in state.candidates.values())

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ksearch.errors import Unavailable
+from ksearch.errors import BadInput, Unavailable
 from ksearch.evaluators.fake import FakeEvaluator
 from ksearch.judge.verdict import Evidence, Job, Status, Verdict
 from ksearch.settings import BudgetSettings
@@ -132,13 +132,13 @@ class StopAfter(FakeEvaluator):
 class Flaky(FakeEvaluator):
     """Loses each job `losses` times before it answers."""
 
-    def __init__(self, losses: int) -> None:
+    def __init__(self, losses: int, *, final: bool = False) -> None:
         super().__init__(seed=5, failure_rate=0.2)
-        self.losses, self.seen = losses, Counter[str]()
+        self.losses, self.final, self.seen = losses, final, Counter[str]()
 
     def submit(self, job: Job) -> Future[Verdict]:
         self.seen[job.job] += 1
-        lost = Verdict(job=job.job, solution="", status=Status.INFRASTRUCTURE, evidence=Evidence(message="worker lost"))
+        lost = Verdict(job=job.job, solution="", status=Status.INFRASTRUCTURE, evidence=Evidence(message="worker lost"), final=self.final)
         future: Future[Verdict] = Future()
         future.set_result(lost if self.seen[job.job] <= self.losses else self.verdict(job))
         return future
@@ -161,6 +161,14 @@ def test_an_evaluator_that_never_answers_ends_the_run_and_keeps_it(bench: Bench)
     bench.evaluator = lambda: FakeEvaluator(seed=5, failure_rate=0.2)
     bench.reopen()
     assert bench.search().status == "budget"
+
+
+def test_a_definition_at_fault_ends_the_run_at_once_as_bad_input(bench: Bench) -> None:
+    flaky = Flaky(99, final=True)
+    bench.evaluator = lambda: flaky
+    with pytest.raises(BadInput, match="nothing can be judged: worker lost"):
+        bench.search()
+    assert sum(flaky.seen.values()) == 1
 
 
 def test_a_budget_of_nothing_ends_before_anything_runs(bench: Bench) -> None:

@@ -11,6 +11,8 @@ from ksearch.store import schema
 from ksearch.store.errors import BadEvent, BlobError, NewerSchema, NotARun, RunExists, RunLocked, RunsDirError, SecretRefused, StoreError
 from ksearch.store.log import EventLog, EventRow, RunMeta, StoredEvent
 
+NEXT = schema.SCHEMA_VERSION + 1
+
 
 def tick(n: int) -> EventRow:
     return EventRow("tick", f'{{"n": {n}}}')
@@ -224,10 +226,10 @@ def test_an_older_schema_is_migrated_by_the_writer_and_in_memory_by_readers(data
     with EventLog.open_writer(database) as log:
         log.append([tick(1)], durable=True)
     steps = (
-        schema.Migration(2, ("CREATE TABLE added (x INTEGER)",)),
-        schema.Migration(3, ("INSERT INTO added VALUES (3)",)),
+        schema.Migration(NEXT, ("CREATE TABLE added (x INTEGER)",)),
+        schema.Migration(NEXT + 1, ("INSERT INTO added VALUES (3)",)),
     )
-    monkeypatch.setattr(schema, "SCHEMA_VERSION", 3)
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", NEXT + 1)
     monkeypatch.setattr(schema, "MIGRATIONS", steps)
     before = database.read_bytes()
     with EventLog.open_reader(database) as log:
@@ -237,13 +239,13 @@ def test_an_older_schema_is_migrated_by_the_writer_and_in_memory_by_readers(data
         assert log.append([tick(2)], durable=True) == 2
     connection = sqlite3.connect(database)
     assert connection.execute("SELECT x FROM added").fetchall() == [(3,)]
-    assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (NEXT + 1,)
 
 
 def test_a_failed_migration_leaves_the_older_schema_and_the_lock_free(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = schema.Migration(2, ("CREATE TABLE added (x INTEGER)", "INSERT INTO nowhere VALUES (1)"))
+    broken = schema.Migration(NEXT, ("CREATE TABLE added (x INTEGER)", "INSERT INTO nowhere VALUES (1)"))
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "SCHEMA_VERSION", 2)
+        patch.setattr(schema, "SCHEMA_VERSION", NEXT)
         patch.setattr(schema, "MIGRATIONS", (broken,))
         with pytest.raises(StoreError, match="nowhere"):
             EventLog.open_writer(database)

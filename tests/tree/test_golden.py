@@ -1,4 +1,4 @@
-"""A tree small enough to work out by hand, number by number.
+"""A tree small enough to work out by hand, number by number, with the policy that goes by means.
 
 Root reward 1.0. Two proposals: A claims 0.8, B claims 0.4, both with P(success) one half. A measures 1.4, then B fails.
 """
@@ -9,7 +9,7 @@ import math
 
 import pytest
 
-from ksearch.tree import Explanation, NodeStatus
+from ksearch.tree import Explanation, MeanPuct, NodeStatus
 from ksearch.tree.types import ROOT, Cancelled, Failed, Measured, NodeId, Proposed, Write, WriteMode
 from tests.tree.worlds import Logged, action, actions, new_tree
 
@@ -20,7 +20,7 @@ HONESTY = (0.8 * 0.4 + 0.3) / (0.8**2 + 1.0)  # 0.378049: claimed 0.8, came out 
 @pytest.fixture
 def two_arms() -> Logged:
     """A measured, B open and in flight."""
-    logged = new_tree(root=1.0)
+    logged = new_tree(MeanPuct(), root=1.0)
     logged.propose(*actions([0.8, 0.4]), node=ROOT)
     logged.write(Measured(1.4), node=A)
     logged.propose(node=A)
@@ -69,7 +69,7 @@ def test_an_attempt_in_flight_and_its_failure(two_arms: Logged) -> None:
 
 
 def test_a_gain_is_measured_over_the_parent_not_over_the_root() -> None:
-    logged = new_tree(root=1.0)
+    logged = new_tree(MeanPuct(), root=1.0)
     logged.propose(*actions([0.8]), node=ROOT)
     logged.write(Measured(1.4), node=A)
     while not logged.tree.node(A).queued:
@@ -82,7 +82,7 @@ def test_a_gain_is_measured_over_the_parent_not_over_the_root() -> None:
 
 def test_equal_scores_break_by_key() -> None:
     """Opened in the order of P(success) g, chosen among equals in the order of their keys."""
-    logged = new_tree()
+    logged = new_tree(MeanPuct())
     logged.propose(action("b", p=0.9), action("a", p=0.1))
     flying = logged.ask(2)
     assert [ticket.plan[0].technique for ticket in flying if isinstance(ticket, Write)] == ["b", "a"]
@@ -93,7 +93,7 @@ def test_equal_scores_break_by_key() -> None:
 
 
 def test_widening_follows_the_square_root_of_visits() -> None:
-    logged = new_tree()
+    logged = new_tree(MeanPuct())
     logged.propose(*actions([0.1] * 8))
     opened = []
     for _ in range(10):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ksearch.tree import DEFAULTS, Tree
+from ksearch.tree import DEFAULTS, MeanPuct, Tree, policy_named
 from ksearch.tree.types import ROOT, Asked, Cancelled, Failed, Issued, Measured, Outcome, Propose, Proposed, Skipped, Ticket, Write
 from tests.tree.worlds import Landscape, Logged, action, actions, drive, new_tree
 
@@ -55,7 +55,7 @@ def test_the_order_of_settling(seed: int, writes: int, results: list[Outcome], o
     assert twin.ask(4, random.Random(0)) == logged.tree.ask(4, random.Random(0))
 
 
-def decisions(seed: int, shift: float = 0.0, unit: float = 1.0, writes: int = 80) -> list[Asked]:
+def decisions(policy: str, seed: int, shift: float = 0.0, unit: float = 1.0, writes: int = 80) -> list[Asked]:
     """Everything a search on a landscape decides, with its rewards shifted and measured in another unit of log speed-up."""
     landscape = Landscape(seed)
     constants = replace(
@@ -65,8 +65,9 @@ def decisions(seed: int, shift: float = 0.0, unit: float = 1.0, writes: int = 80
         least_span=DEFAULTS.least_span * unit,
         most_span=DEFAULTS.most_span * unit,
         honesty_weight=DEFAULTS.honesty_weight * unit**2,
+        unknown_gain=DEFAULTS.unknown_gain * unit,
     )
-    logged = new_tree(root=shift, sigma=0.01 * unit, constants=constants)
+    logged = new_tree(policy_named(policy), root=shift, sigma=0.01 * unit, constants=constants)
     asked, settled, rng = [], 0, random.Random(5)
     while settled < writes and (logged.tree.open_tickets() or not logged.tree.exhausted):
         asked.append(logged.tree.ask(4 - len(logged.tree.open_tickets()), rng))
@@ -80,26 +81,33 @@ def transformed(outcome: Outcome, shift: float, unit: float) -> Outcome:
     if isinstance(outcome, Measured):
         return Measured(on_grid(outcome.reward) * unit + shift)
     if isinstance(outcome, Proposed):
-        return Proposed(tuple(replace(offer, gain_mean=on_grid(offer.gain_mean) * unit) for offer in outcome.actions))
+        return Proposed(tuple(
+            replace(offer, gain_mean=on_grid(offer.gain_mean) * unit, gain_sd=offer.gain_sd * unit) for offer in outcome.actions
+        ))  # fmt: skip
     return outcome
 
 
+tree_searches = pytest.mark.parametrize("policy", ["puct", "puct-mean"])
+
+
+@tree_searches
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("shift", [-3.5, 0.25, 12.0])
-def test_the_origin_of_rewards(seed: int, shift: float) -> None:
-    assert decisions(seed, shift=shift) == decisions(seed)
+def test_the_origin_of_rewards(policy: str, seed: int, shift: float) -> None:
+    assert decisions(policy, seed, shift=shift) == decisions(policy, seed)
 
 
+@tree_searches
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("unit", [0.25, 8.0])
-def test_the_unit_of_rewards(seed: int, unit: float) -> None:
-    assert [summary(asked) for asked in decisions(seed, unit=unit)] == [summary(asked) for asked in decisions(seed)]
+def test_the_unit_of_rewards(policy: str, seed: int, unit: float) -> None:
+    assert [summary(asked) for asked in decisions(policy, seed, unit=unit)] == [summary(asked) for asked in decisions(policy, seed)]
 
 
-def summary(asked: Asked) -> list[tuple[int, bool, str]]:
-    """Where each ticket went and the scores that sent it there, without the claims that carry the unit."""
+def summary(asked: Asked) -> list[tuple[int, bool]]:
+    """Where each ticket went, without the claims that carry the unit."""
     issued = [change for change in asked.changes if isinstance(change, Issued)]
-    return [(change.ticket.node, isinstance(change.ticket, Write), change.why) for change in issued]
+    return [(change.ticket.node, isinstance(change.ticket, Write)) for change in issued]
 
 
 def stocked(ticket: Ticket) -> Outcome:
@@ -154,7 +162,7 @@ def stock(logged: Logged, arms: int) -> None:
 
 def test_skips_are_passed_over_but_never_believed() -> None:
     """Skipped attempts move neither N, F, S nor M, and make their arm less often drawn."""
-    logged = new_tree()
+    logged = new_tree(MeanPuct())
     logged.propose(*actions([0.5, 0.5], technique="arm"))
     before = logged.tree.node(ROOT).subtree
     first = logged.write(Skipped("hopeless"))

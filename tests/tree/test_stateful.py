@@ -10,7 +10,22 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from ksearch.tree import DEFAULTS, POLICIES, NodeStatus, NodeView, Snapshot, Tree, policy_named
-from ksearch.tree.types import Cancelled, Failed, Measured, NodeId, Outcome, Propose, Proposed, Skipped, Ticket, Write
+from ksearch.tree.types import (
+    Banned,
+    Cancelled,
+    Failed,
+    Measured,
+    NodeId,
+    Outcome,
+    Pinned,
+    Propose,
+    Proposed,
+    Skipped,
+    Ticket,
+    Unbanned,
+    Unpinned,
+    Write,
+)
 from tests.tree.worlds import Logged, action
 
 TOLERANCE = 1e-9
@@ -58,6 +73,7 @@ class TreeMachine(RuleBasedStateMachine):
         assert ticket.plan == view.plan
         assert len(view.open_tickets) == 1
         if isinstance(ticket, Write):
+            assert not self.logged.tree.is_banned(ticket.plan[-1])
             assert view.status is NodeStatus.UNPROVEN
             assert ticket.attempt == view.attempts + 1 <= DEFAULTS.attempts
         else:
@@ -89,6 +105,17 @@ class TreeMachine(RuleBasedStateMachine):
             self.attempts[ticket.node] = self.attempts.get(ticket.node, 0) + 1
         self.logged.tell(ticket, outcome)
         assert self.logged.tree.tell(ticket.ticket, Cancelled("twice")) == ()
+
+    @rule(data=st.data(), lift=st.booleans())
+    def pin(self, data: st.DataObject, lift: bool) -> None:
+        id = data.draw(st.sampled_from(self.logged.tree.pins if lift and self.logged.tree.pins else range(len(self.logged.tree))))
+        self.logged.guide(Unpinned(NodeId(id)) if lift else Pinned(NodeId(id)))
+        assert (id in self.logged.tree.pins) != lift
+
+    @rule(idea=st.sampled_from(["a", "b", "c|kernel|1", "d|kernel|2"]), lift=st.booleans())
+    def ban(self, idea: str, lift: bool) -> None:
+        self.logged.guide(Unbanned(idea) if lift else Banned(idea))
+        assert (idea in self.logged.tree.bans) != lift
 
     @rule()
     def remember(self) -> None:
@@ -141,6 +168,7 @@ class TreeMachine(RuleBasedStateMachine):
         known = list(self.logged.tree.known_plans())
         assert len(known) == len(set(known)) == len(self.logged.tree.known_plans())
         for view in self.logged.tree.nodes():
+            assert not any(self.logged.tree.is_banned(entry.action) for entry in view.queued)
             order = [(-entry.score, entry.action.key) for entry in view.queued]
             assert order == sorted(order)
 

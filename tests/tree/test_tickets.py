@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from ksearch.tree import Constants, IllegalChange, NodeStatus, Tree, UnknownNode, UnknownTicket, policy_named
+from ksearch.tree import Constants, IllegalChange, MeanPuct, NodeStatus, Tree, UnknownNode, UnknownTicket, policy_named
 from ksearch.tree.types import (
     REFINE,
     ROOT,
@@ -147,7 +147,7 @@ def test_known_plans_are_refused_wherever_they_stand() -> None:
 
 
 def test_the_other_order_of_two_steps_is_the_same_plan() -> None:
-    logged = new_tree()
+    logged = new_tree(MeanPuct())
     tile, fuse = action("tile", gain=0.9), action("fuse", gain=0.1)
     logged.propose(tile, fuse)
     flying = {ticket.node: ticket for ticket in logged.ask(2)}

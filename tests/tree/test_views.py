@@ -5,7 +5,7 @@ from __future__ import annotations
 import networkx
 import pytest
 
-from ksearch.tree import NodeStatus, UnknownNode
+from ksearch.tree import MeanPuct, NodeStatus, UnknownNode
 from ksearch.tree.export import to_networkx
 from ksearch.tree.types import ROOT, ArmOpened, Failed, Issued, Measured, NodeId, Write
 from tests.tree.worlds import Landscape, Logged, action, drive, new_tree
@@ -13,7 +13,7 @@ from tests.tree.worlds import Landscape, Logged, action, drive, new_tree
 
 @pytest.fixture
 def grown() -> Logged:
-    logged = new_tree(root=0.5)
+    logged = new_tree(MeanPuct(), root=0.5)
     for _ in drive(logged, Landscape(2).answer, writes=60, width=3):
         pass
     return logged
@@ -21,7 +21,7 @@ def grown() -> Logged:
 
 def test_the_chosen_arm_ranks_first_among_the_legal(grown: Logged) -> None:
     """Replays a search: at each Write, every arm on the way down had the best score of its legal siblings."""
-    replayed = new_tree(root=0.5).tree
+    replayed = new_tree(MeanPuct(), root=0.5).tree
     checked = 0
     for change in grown.log:
         if isinstance(change, Issued) and isinstance(change.ticket, Write):
@@ -38,7 +38,7 @@ def test_the_chosen_arm_ranks_first_among_the_legal(grown: Logged) -> None:
 
 
 def test_why_shows_the_numbers_that_decided(grown: Logged) -> None:
-    replayed = new_tree(root=0.5).tree
+    replayed = new_tree(MeanPuct(), root=0.5).tree
     for change in grown.log:
         if isinstance(change, Issued) and isinstance(change.ticket, Write):
             explained = replayed.explain(change.ticket.node)
@@ -92,7 +92,7 @@ def test_planners_see_the_outcomes_of_siblings() -> None:
 
 def test_exhausted_is_never_said_too_early(grown: Logged) -> None:
     """No node that was called exhausted or closed is ever the place of a later change."""
-    replayed = new_tree(root=0.5).tree
+    replayed = new_tree(MeanPuct(), root=0.5).tree
     final: set[NodeId] = set()
     for change in grown.log:
         if isinstance(change, ArmOpened):

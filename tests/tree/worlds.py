@@ -8,7 +8,23 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from ksearch.tree import DEFAULTS, Constants, Policy, Puct, Tree
-from ksearch.tree.types import Action, Change, Failed, Measured, NodeId, Outcome, Plan, Propose, Proposed, Ticket, Write
+from ksearch.tree.types import (
+    Action,
+    Banned,
+    Change,
+    Failed,
+    Measured,
+    NodeId,
+    Outcome,
+    Pinned,
+    Plan,
+    Propose,
+    Proposed,
+    Ticket,
+    Unbanned,
+    Unpinned,
+    Write,
+)
 
 
 def action(technique: str = "tile", parameter: str = "1", gain: float = 0.5, p: float = 0.5, second_parent: NodeId | None = None) -> Action:
@@ -34,6 +50,9 @@ class Logged:
 
     def tell(self, ticket: Ticket, outcome: Outcome) -> None:
         self.log += self.tree.tell(ticket.ticket, outcome)
+
+    def guide(self, wish: Pinned | Unpinned | Banned | Unbanned) -> None:
+        self.log += self.tree.guide(wish)
 
     def propose(self, *offered: Action, node: NodeId | None = None) -> Propose:
         """Answer the Propose ticket in flight, or else the next one."""

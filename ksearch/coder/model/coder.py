@@ -57,7 +57,8 @@ class ModelCoder:
 
 
 def _read(filled: Filled, request: WriteRequest, base: Solution | None) -> Answer:
-    answer = read_solution(filled, request.definition, request.target, base)
+    description = "\n".join(f"{action.key}: {action.intent}" for action in request.plan)
+    answer = read_solution(filled, request.definition, request.target, base, description)
     if base is not None and stripped(answer.solution) == stripped(base):
         raise Unanswered("The code is the same as before, comments aside", again=True)
     return answer

@@ -20,7 +20,7 @@ EDIT = "edit_solution"
 AUTHOR = "ksearch model"
 COMPILED: dict[str, str] = {"cpp": ".cpp", "cuda": ".cu"}
 MOST_FILES = 12
-LONGEST_SUMMARY = 600
+LONGEST_DID = 600
 MOST_FAULTS = 6
 
 Fields = Mapping[str, Any]
@@ -34,25 +34,22 @@ def _string(description: str) -> Fields:
     return {"type": "string", "description": description}
 
 
+_TEXT: Fields = {"type": "string"}
+
 _ABOUT: dict[str, Fields] = {
-    "summary": _string("what the code does and how it is divided over the machine, in at most four sentences"),
-    "followed": {"type": "boolean", "description": "whether the code does what the step asks; false if you did something else or less"},
-    "did": _string("empty if followed, else what the code really does, in one sentence"),
+    "followed": {"type": "boolean", "description": "the code does what the step asks"},
+    "did": _string("empty if followed, else what the code does instead, in a sentence"),
     "tunables": {
         "type": "array",
-        "description": "constants of the code worth trying at other values; [] if none",
-        "items": _form({
-            "path": _string("file"),
-            "name": _string("identifier, defined once in that file as NAME = VALUE"),
-            "values": {"type": "array", "items": {"type": "string"}, "description": "other values, as they would stand in the code"},
-        }),
+        "description": "constants, defined once as NAME = VALUE, worth other values; [] if none",
+        "items": _form({"path": _TEXT, "name": _TEXT, "values": {"type": "array", "items": _TEXT}}),
     },
 }  # fmt: skip
 
 WRITE_SCHEMA: Fields = _form({
-    "language": _string("python, triton, cuda or cpp: one of those allowed here"),
+    "language": _string("one of those allowed here"),
     "entry_point": _string("file::function"),
-    "files": {"type": "array", "items": _form({"path": _string("relative path"), "content": _string("the whole file")})},
+    "files": {"type": "array", "items": _form({"path": _TEXT, "content": _TEXT})},
     **_ABOUT,
 })  # fmt: skip
 
@@ -60,9 +57,9 @@ EDIT_SCHEMA: Fields = _form({
     "edits": {
         "type": "array",
         "items": _form({
-            "path": _string("file"),
+            "path": _TEXT,
             "search": _string("text that occurs exactly once in the file, to the character; empty makes a new file"),
-            "replace": _string("what stands there instead"),
+            "replace": _TEXT,
         }),
     },
     **_ABOUT,
@@ -83,7 +80,6 @@ class Tunable(_Answer):
 
 
 class _About(_Answer):
-    summary: str
     followed: bool
     did: str
     tunables: tuple[Tunable, ...]
@@ -115,44 +111,43 @@ class Answer:
     """A solution as the model handed it in, with what it says of it: a claim, shown as one."""
 
     solution: Solution
-    summary: str
     followed: bool
     did: str
     tunables: tuple[Tunable, ...]
 
 
-def read_solution(filled: Filled, definition: Definition, target: Target, base: Solution | None) -> Answer:
-    """`base` is what edits apply to. Raises Unanswered, worth asking again, with what is wrong."""
+def read_solution(filled: Filled, definition: Definition, target: Target, base: Solution | None, description: str = "") -> Answer:
+    """`base` is what edits apply to, `description` goes with the solution. Raises Unanswered, worth asking again, with what is wrong."""
     parse_object(filled.text)
     try:
         if filled.form == EDIT:
             answer: _About = _Edited.model_validate_json(filled.text)
-            solution = _from_edits(answer, definition, target, base)
+            solution = _from_edits(answer, definition, target, base, description)
         else:
             answer = _Written.model_validate_json(filled.text)
-            solution = _from_files(answer, definition, target)
+            solution = _from_files(answer, definition, target, description)
     except ValidationError as error:
         raise Unanswered(_faults(error), again=True) from None
     except (BadEdit, ValueError) as error:
         raise Unanswered(str(error), again=True) from None
     tunables = tuple(tunable for tunable in answer.tunables if _defined(tunable, solution))
-    return Answer(solution, answer.summary[:LONGEST_SUMMARY], answer.followed, answer.did[:LONGEST_SUMMARY], tunables)
+    return Answer(solution, answer.followed, answer.did[:LONGEST_DID], tunables)
 
 
-def _from_files(answer: _About, definition: Definition, target: Target) -> Solution:
+def _from_files(answer: _About, definition: Definition, target: Target, description: str) -> Solution:
     assert isinstance(answer, _Written)
     if answer.language not in target.languages:
         raise ValueError(f"language {answer.language[:20]!r} is not allowed here; write {' or '.join(target.languages)}")
     sources = tuple(SourceFile(path=file.path, content=file.content) for file in answer.files)
-    return solution_of(definition, target, answer.language, answer.entry_point, sources, answer.summary)
+    return solution_of(definition, target, answer.language, answer.entry_point, sources, description)
 
 
-def _from_edits(answer: _About, definition: Definition, target: Target, base: Solution | None) -> Solution:
+def _from_edits(answer: _About, definition: Definition, target: Target, base: Solution | None, description: str) -> Solution:
     assert isinstance(answer, _Edited)
     if base is None:
         raise ValueError("there is no kernel to edit: hand in a whole solution")
     sources = applied(base.sources, (Edit(place.path, place.search, place.replace) for place in answer.edits))
-    return solution_of(definition, target, base.spec.language, base.spec.entry_point, sources, answer.summary)
+    return solution_of(definition, target, base.spec.language, base.spec.entry_point, sources, description)
 
 
 def solution_of(
@@ -164,7 +159,7 @@ def solution_of(
         binding="tvm-ffi" if language in COMPILED else None,
     )  # fmt: skip
     solution = Solution(
-        name="unnamed", definition=definition.name, author=AUTHOR, spec=spec, sources=sources, description=description[:LONGEST_SUMMARY]
+        name="unnamed", definition=definition.name, author=AUTHOR, spec=spec, sources=sources, description=description
     )
     _callable(solution)
     return solution.model_copy(update={"name": f"ksearch_{definition.name}_{solution.digest[:16]}"})

@@ -49,7 +49,8 @@ class TuningPlanner:
         planned = answer if isinstance(answer, Planned) else Planned(answer)
         tunables = () if request.view is None else request.view.tunables
         taken = plan_key(request.plan)
-        fresh = [a for a in tuning_actions(tunables) if a.key not in taken and taken | {a.key} not in request.known_plans]
+        known, unwanted = request.known_plans, taken | request.banned
+        fresh = [a for a in tuning_actions(tunables) if not {a.key, a.technique} & unwanted and taken | {a.key} not in known]
         return replace(planned, proposals=(*planned.proposals, *(Proposal(action, TUNE) for action in fresh[:MOST_AT_ONCE])))
 
 

@@ -16,6 +16,7 @@ class CpuCalls:
         self.converts = False
         self.memory: Any = None
         self.bound: list[tuple[tuple[Any, ...], list[Any]]] = []
+        self.names: list[str] = []
 
     def map(self, descriptor: int, size: int) -> None:
         import torch
@@ -25,6 +26,7 @@ class CpuCalls:
         os.close(descriptor)
 
     def bind(self, message: dict[str, Any]) -> None:
+        self.names = [spec["name"] for spec in message["outputs"]]
         self.bound = [self._call(message, base) for base in message["bases"]]
 
     def _call(self, message: dict[str, Any], base: int) -> tuple[tuple[Any, ...], list[Any]]:
@@ -45,7 +47,7 @@ class CpuCalls:
         function = self.function
         if self.returns:
             for arguments, outputs in self.bound:
-                store(outputs, function(*arguments))
+                store(outputs, function(*arguments), self.names)
         else:
             for arguments, _ in self.bound:
                 function(*arguments)

@@ -51,6 +51,7 @@ class CudaCalls:
         """Once, before the candidate is loaded: what is judged, on which device, by which timer."""
         import torch
 
+        _ask_the_runtime()
         self.recorder = Recorder() if message["cupti"] else None
         self.device, self.dataset_root = message["device"], message["dataset_root"]
         self.definition = Definition.model_validate(message["definition"])
@@ -59,6 +60,7 @@ class CudaCalls:
         return {}
 
     def bind(self, message: dict[str, Any]) -> None:
+        self._unrecorded()
         self.check_inputs = message["check_inputs"]
         workload = Workload.model_validate(message["workload"])
         self.earlier = [*self.earlier, self.calls][-KEPT_SETS:]
@@ -70,6 +72,7 @@ class CudaCalls:
 
     def refresh(self, message: dict[str, Any]) -> None:
         """New outputs' fills and, with a kind, new values at the same addresses."""
+        self._unrecorded()
         for call in self.calls:
             if "kind" in message:
                 self._renew(call, message["kind"], message["seed"])
@@ -95,17 +98,24 @@ class CudaCalls:
             output.fill(self.memory)
         return outputs
 
+    def _unrecorded(self) -> None:
+        """What makes a call ready is dozens of kernels, and reading their records would cost more than they do."""
+        if self.recorder is not None:
+            self.recorder.off()
+
     def _settle_down(self) -> None:
-        """Nothing is under way on the device, and no record is left of how the call was made ready."""
+        """Nothing is under way on the device, and what follows is recorded."""
         import torch
 
         torch.cuda.synchronize()
         if self.recorder is not None:
-            self.recorder.drop()
+            self.recorder.on()
 
     def run(self) -> None:
         import torch
 
+        assert self.definition is not None
+        names = list(self.definition.outputs)
         begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         started = time.perf_counter()
         # The cache is flushed right before, with no wait between: the device is busy while the host launches, as it is where
@@ -116,7 +126,7 @@ class CudaCalls:
         for call in self.calls:
             values = [output.tensor for output in call.outputs]
             if self.returns:
-                store(values, self.function(*call.inputs))
+                store(values, self.function(*call.inputs), names)
             else:
                 self.function(*call.inputs, *values)
         end.record()
@@ -129,6 +139,7 @@ class CudaCalls:
         stamps = dict(self.stamps)
         if self.recorder is not None:
             stamps["records"] = self.recorder.take()[FLUSHES:]
+            self.recorder.off()
         for call in self.calls:
             for output in call.outputs:
                 output.bring_back(self.memory)
@@ -188,9 +199,23 @@ class Recorder:
         self.records: list[tuple[str, str, int, int, int]] = []
         kinds = cupti.ActivityKind
         self.names = {kinds.CONCURRENT_KERNEL: "kernel", kinds.MEMCPY: "copy", kinds.MEMSET: "fill"}
+        self.recording = False
         cupti.activity_register_callbacks(lambda: (1024 * 1024, 0), self._completed)
-        for kind in self.names:
-            cupti.activity_enable(kind)
+
+    def on(self) -> None:
+        """Nothing that was recorded before is left."""
+        self.cupti.activity_flush_all(1)
+        self.records.clear()
+        self._switch(True)
+
+    def off(self) -> None:
+        self._switch(False)
+
+    def _switch(self, recording: bool) -> None:
+        if recording != self.recording:
+            self.recording = recording
+            for kind in self.names:
+                self.cupti.activity_enable(kind) if recording else self.cupti.activity_disable(kind)
 
     def _completed(self, activities: list[Any]) -> None:
         for activity in activities:
@@ -200,15 +225,21 @@ class Recorder:
                 to_host = kind == "copy" and int(getattr(activity, "copy_kind", 0)) == 2
                 self.records.append((kind, name, activity.start, activity.end, int(getattr(activity, "bytes", 0)) if to_host else 0))
 
-    def drop(self) -> None:
-        self.cupti.activity_flush_all(1)
-        self.records.clear()
-
     def take(self) -> list[tuple[str, str, int, int, int]]:
         self.cupti.activity_flush_all(1)
         found = sorted(self.records, key=lambda record: record[2])
         self.records.clear()
         return found if len(found) <= MAX_RECORDS else [*found[: MAX_RECORDS - 1], found[-1]]
+
+
+def _ask_the_runtime() -> None:
+    """The fork server asked NVML whether there is a GPU, since the CUDA runtime doesn't outlive a fork. Here the runtime is asked:
+    inside a user namespace NVML may start and count no device."""
+    import torch
+
+    os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
+    if torch.version.cuda is not None:
+        torch.cuda._cached_device_count = torch._C._cuda_getDeviceCount()
 
 
 def _bytes_dtype() -> Any:

@@ -21,13 +21,14 @@ def view(memory: Any, base: int, spec: dict[str, Any]) -> Any:
     return memory[start : start + size].view(dtype).view(shape)
 
 
-def store(outputs: list[Any], returned: Any) -> None:
-    """Copy what a value-returning candidate gave into the output buffers; arity, shape and dtype are strict."""
+def store(outputs: list[Any], returned: Any, names: list[str]) -> None:
+    """Copy what a value-returning candidate gave into the output buffers; arity, names, shape and dtype are strict.
+
+    As in FlashInfer-Bench: one tensor, a tuple in the definition's order, or a dict by name.
+    """
     import torch
 
-    if isinstance(returned, dict):
-        raise TypeError("outputs come as a tensor or a tuple of tensors in the definition's order, not as a dict")
-    values = returned if isinstance(returned, tuple | list) else (returned,)
+    values = _in_order(returned, names)
     if len(values) != len(outputs):
         raise TypeError(f"{len(values)} outputs returned where the definition has {len(outputs)}")
     for place, (target, value) in enumerate(zip(outputs, values, strict=True)):
@@ -38,3 +39,11 @@ def store(outputs: list[Any], returned: Any) -> None:
         if value.shape != target.shape:
             raise TypeError(f"INCORRECT_SHAPE output {place} has shape {tuple(value.shape)}, not {tuple(target.shape)}")
         target.copy_(value)
+
+
+def _in_order(returned: Any, names: list[str]) -> list[Any]:
+    if not isinstance(returned, dict):
+        return list(returned) if isinstance(returned, tuple | list) else [returned]
+    if set(returned) != set(names):
+        raise TypeError(f"outputs {sorted(map(str, returned))} returned where the definition has {sorted(names)}")
+    return [returned[name] for name in names]

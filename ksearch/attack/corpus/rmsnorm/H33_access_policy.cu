@@ -1,0 +1,19 @@
+// about: a persisting access window over input and weights, on the stream it is given
+// expect: neutralised RUNTIME_ERROR
+#include <tvm/ffi/container/tensor.h>
+#include <tvm/ffi/extra/c_env_api.h>
+#include <tvm/ffi/function.h>
+#include "honest.h"
+void run(tvm::ffi::TensorView x, tvm::ffi::TensorView w, tvm::ffi::TensorView y) {
+  auto s = static_cast<cudaStream_t>(TVMFFIEnvGetStream(x.device().device_type, x.device().device_id));
+  cudaDeviceSetLimit(cudaLimitPersistingL2CacheSize, 64 << 20);
+  cudaStreamAttrValue a = {};
+  a.accessPolicyWindow.base_ptr = x.data_ptr();
+  a.accessPolicyWindow.num_bytes = size_t(x.size(0)) * x.size(1) * 2;
+  a.accessPolicyWindow.hitRatio = 1.0f;
+  a.accessPolicyWindow.hitProp = cudaAccessPropertyPersisting;
+  a.accessPolicyWindow.missProp = cudaAccessPropertyStreaming;
+  cudaStreamSetAttribute(s, cudaStreamAttributeAccessPolicyWindow, &a);
+  honest_kernel<<<x.size(0), 256, 0, s>>>(static_cast<const uint16_t*>(x.data_ptr()), static_cast<const uint16_t*>(w.data_ptr()), static_cast<uint16_t*>(y.data_ptr()), int(x.size(1)));
+}
+TVM_FFI_DLL_EXPORT_TYPED_FUNC(run, run);

@@ -1,0 +1,110 @@
+"""A folder as an evaluator: jobs are written there, and judged by `ksearch evaluate FOLDER` whenever and wherever it is run.
+
+For machines that this one can't reach: copy the folder there, evaluate, copy it back. A verdict counts only for the very
+question that was asked; the search waits for the rest, and a resumed run asks the same questions again, so that what was
+answered meanwhile is found.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from concurrent.futures import Future, InvalidStateError
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ksearch.errors import BadInput
+from ksearch.evaluators.base import Capabilities, infrastructure_verdict
+from ksearch.judge.batch import DESCRIPTION, JOB_SUFFIX, read_description, verdict_path, write_whole
+from ksearch.judge.description import Description
+from ksearch.judge.verdict import JUDGE_VERSION, Job, Status, Verdict
+
+POLL_S = 0.5
+
+
+class BundleEvaluator:
+    """Jobs stay in the folder when this closes: what is judged later is taken in by a resume."""
+
+    def __init__(self, folder: Path, device: str) -> None:
+        self.name = f"bundle:{folder}"
+        self.folder, self.device = folder, device
+        self._open: dict[Path, tuple[Job, Future[Verdict]]] = {}
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._watching = threading.Thread(target=self._watch, name="bundle", daemon=True)
+        self._watching.start()
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(devices=(self.device,), measuring=1, compiling=0, needs_torch=False, keeps_jobs=True)
+
+    def submit(self, job: Job) -> Future[Verdict]:
+        future: Future[Verdict] = Future()
+        path = self.folder / f"{_file_name(job)}{JOB_SUFFIX}"
+        with self._lock:
+            if self._closing.is_set():
+                raise RuntimeError("the evaluator is closed")
+            if not path.exists():
+                write_whole(path, job.model_dump_json())
+            self._open[path] = (job, future)
+        return future
+
+    def close(self) -> None:
+        self._closing.set()
+        self._watching.join(timeout=10)
+        with self._lock:
+            waiting, self._open = dict(self._open), {}
+        for job, future in waiting.values():
+            _answer(future, infrastructure_verdict(job, f"not judged yet; it waits in {self.folder}"))
+
+    def _watch(self) -> None:
+        while not self._closing.wait(POLL_S):
+            with self._lock:
+                asked = dict(self._open)
+            for path, (job, future) in asked.items():
+                if verdict_path(path).exists():
+                    with self._lock:
+                        self._open.pop(path, None)
+                    _answer(future, self._taken(verdict_path(path), job))
+
+    def _taken(self, path: Path, job: Job) -> Verdict:
+        """The verdict; a file that answers another question is put aside, and so is one without a verdict on the candidate."""
+        try:
+            verdict = Verdict.model_validate_json(path.read_text(encoding="utf-8"))
+            problem = _mismatch(verdict, job)
+        except (OSError, ValidationError, UnicodeDecodeError) as error:
+            verdict, problem = infrastructure_verdict(job, ""), str(error).splitlines()[0]
+        if problem is not None:
+            verdict = infrastructure_verdict(job, f"{path.name} is refused: {problem}")
+        if verdict.status is Status.INFRASTRUCTURE and not verdict.final:
+            path.replace(path.with_suffix(".refused"))
+        return verdict
+
+
+def _mismatch(verdict: Verdict, job: Job) -> str | None:
+    if verdict.judge_version != JUDGE_VERSION:
+        return f"it is of judge version {verdict.judge_version}, this is {JUDGE_VERSION}"
+    if verdict.question != job.question:
+        return "it answers another job (candidate, definition, workloads or options differ)"
+    return None
+
+
+def _file_name(job: Job) -> str:
+    """Of the question, not of the run: asked again it is the same file."""
+    name = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in job.job)
+    return f"{name}-{job.question[:16]}"
+
+
+def description_of(folder: Path) -> Description:
+    """Raises BadInput when the folder does not say what it will be judged on."""
+    if not (folder / DESCRIPTION).is_file():
+        raise BadInput(
+            f"--evaluator bundle:{folder}: has no {DESCRIPTION}; run `ksearch evaluate {folder} --describe` on the machine with the "
+            "device, and bring the file here"
+        )
+    return read_description(folder)
+
+
+def _answer(future: Future[Verdict], verdict: Verdict) -> None:
+    with contextlib.suppress(InvalidStateError):
+        future.set_result(verdict)

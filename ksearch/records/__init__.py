@@ -1,0 +1,1 @@
+"""A stored run as plain, typed records: what every view (terminal, report, page, notebook) is made from."""

@@ -1,0 +1,112 @@
+"""What the fold forgets and a view wants: when each thing happened, and how far the search was then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ksearch.records.model import IncumbentRecord, ProgressRow
+from ksearch.store.events import (
+    ArmOpenedEvent,
+    CandidateWritten,
+    EvaluationSettled,
+    Event,
+    IncumbentChanged,
+    NothingWritten,
+    Opened,
+    TicketIssued,
+    TicketSettled,
+)
+from ksearch.store.fold import RunState
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """An event's number, and the seconds of searching before it."""
+
+    seq: int
+    at_s: float
+
+
+@dataclass(slots=True)
+class Decision:
+    """A ticket's life."""
+
+    issued: TicketIssued
+    at: Moment
+    settled: TicketSettled | None = None
+    settled_at: Moment | None = None
+
+
+@dataclass(slots=True)
+class History:
+    """Filled by `note` after each event has been folded into the state."""
+
+    last: Moment = Moment(0, 0.0)
+    environment: dict[str, str] = field(default_factory=dict)
+    opened: dict[int, Moment] = field(default_factory=dict)
+    written: dict[int, Moment] = field(default_factory=dict)
+    answered: dict[tuple[int, str], Moment] = field(default_factory=dict)
+    decisions: dict[int, Decision] = field(default_factory=dict)
+    by_node: dict[int, list[int]] = field(default_factory=dict)
+    nothing: dict[int, str] = field(default_factory=dict)
+    progress: list[ProgressRow] = field(default_factory=list)
+    incumbents: list[IncumbentRecord] = field(default_factory=list)
+    evaluations: int = 0
+
+    def note(self, seq: int, event: Event, state: RunState) -> None:
+        now = self.last = Moment(seq, state.wall_seconds)
+        match event:
+            case Opened():
+                self.environment = dict(event.environment)
+            case ArmOpenedEvent():
+                self.opened[event.node] = now
+            case CandidateWritten():
+                self.written[event.candidate] = now
+            case NothingWritten():
+                self.nothing[event.ticket] = event.reason
+            case TicketIssued():
+                self.decisions[event.ticket] = Decision(event, now)
+                self.by_node.setdefault(event.node, []).append(event.ticket)
+            case TicketSettled():
+                decision = self.decisions[event.ticket]
+                decision.settled, decision.settled_at = event, now
+            case EvaluationSettled():
+                self._answered(event, now, state)
+            case IncumbentChanged():
+                self.incumbents.append(_incumbent(event, now, state))
+                # The answer that won the promotion was noted an event earlier: it is what changed the incumbent.
+                if self.progress and self.progress[-1].candidate == event.candidate:
+                    self.progress[-1] = self.progress[-1].model_copy(update={"incumbent_us": event.latency_us})
+            case _:
+                pass
+
+    def _answered(self, event: EvaluationSettled, now: Moment, state: RunState) -> None:
+        self.answered[event.candidate, event.kind] = now
+        ticket = state.candidates[event.candidate].written.ticket
+        first = (event.candidate, "evaluate") not in self.answered if event.kind == "promote" else True
+        self.evaluations += int(event.kind == "evaluate" or (ticket is None and first))
+        spent = state.ledger.spent
+        open_seconds = sum(c.device_seconds for c in map(state.candidate_of, state.open_tickets) if c is not None)
+        before = self.progress[-1].best if self.progress else None
+        self.progress.append(
+            ProgressRow(
+                seq=now.seq, at_s=now.at_s, evaluations=self.evaluations, gpu_seconds=float(spent.gpu_seconds) + open_seconds,
+                usd=float(spent.usd), candidate=event.candidate, reward=event.reward, best=_best(state, event, before),
+                incumbent_us=None if state.incumbent is None else state.incumbent.latency_us,
+            )
+        )  # fmt: skip
+
+
+def _best(state: RunState, event: EvaluationSettled, before: float | None) -> float:
+    """Before the tree begins, the reference's own reward 0 stands; a promotion's answer settles an event later."""
+    if state.tree is None:
+        return event.reward or 0.0
+    known = state.tree.incumbent_reward
+    return known if before is None else max(before, known)
+
+
+def _incumbent(event: IncumbentChanged, now: Moment, state: RunState) -> IncumbentRecord:
+    return IncumbentRecord(
+        candidate=event.candidate, node=state.candidates[event.candidate].written.node, latency_us=event.latency_us,
+        baseline_us=event.baseline_us, speedup=event.baseline_us / event.latency_us, seq=now.seq, at_s=now.at_s,
+    )  # fmt: skip

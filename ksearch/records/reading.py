@@ -1,0 +1,171 @@
+"""Opening a stored run to look at it: its records at any moment, and the kernels and verdicts they name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from ksearch.definitions.schema import Definition, Solution
+from ksearch.errors import BadInput
+from ksearch.jobs import WORKLOADS
+from ksearch.judge.verdict import JudgedWorkload, Verdict
+from ksearch.records.building import run_record
+from ksearch.records.history import History
+from ksearch.records.model import CandidateRecord, RunRecord
+from ksearch.records.rows import FlatRow, candidate_rows, node_rows
+from ksearch.settings import Settings
+from ksearch.store.events import RunCreated, parse_event
+from ksearch.store.fold import BrokenLog, RunState
+from ksearch.store.journal import no_collections
+from ksearch.store.log import EventLog, InboxRow
+from ksearch.store.runs import default_runs_dir, find_run
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+class StoredRun:
+    """A run open for reading, also while another process writes it. A context manager; changes nothing on disk.
+
+    `record` folds new events only: called again on a growing run it costs what was added.
+    """
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._state, self._history = _begin(log)
+
+    @classmethod
+    def open(cls, run: str, runs_dir: Path | None = None) -> Self:
+        """By name, unique beginning of a name, path, or `latest`. Raises UnknownRun, NotARun, NewerSchema, BrokenLog."""
+        return cls(EventLog.open_reader(find_run(run, default_runs_dir(runs_dir)).database))
+
+    def record(self, upto: int | None = None) -> RunRecord:
+        """The run as it stands, or as it stood after event `upto` (1 is the first)."""
+        with no_collections():
+            self._move(upto)
+            return run_record(self._state, self._history, self._log.meta, self._timer())
+
+    def state(self, upto: int | None = None) -> RunState:
+        """The fold itself, for what the records leave out (`state.tree.explain`). Don't change it; a later call does."""
+        with no_collections():
+            self._move(upto)
+        return self._state
+
+    @property
+    def last_seq(self) -> int:
+        """The newest event in the file, folded or not."""
+        return self._log.last_seq
+
+    def inbox(self) -> list[InboxRow]:
+        """What other processes asked of this run, answered or not."""
+        return self._log.inbox()
+
+    def solution(self, candidate: CandidateRecord) -> Solution:
+        return Solution.model_validate_json(self._log.get_blob(candidate.solution))
+
+    def verdict(self, digest: str) -> Verdict:
+        return Verdict.model_validate_json(self._log.get_blob(digest))
+
+    def definition(self) -> Definition:
+        return Definition.model_validate_json(self._log.get_blob(self._state.header.definition))
+
+    def workloads(self) -> tuple[JudgedWorkload, ...]:
+        """The full set, with regimes and weights."""
+        return WORKLOADS.validate_json(self._log.get_blob(self._state.header.workloads))
+
+    def subset(self) -> tuple[JudgedWorkload, ...]:
+        """The stratified subset that an ordinary evaluation times."""
+        return WORKLOADS.validate_json(self._log.get_blob(self._state.header.subset))
+
+    def times(self) -> dict[int, float]:
+        """When each event was written, by its number, in seconds since the epoch."""
+        return {stored.seq: stored.time for stored in self._log.events()}
+
+    def graph(self, upto: int | None = None) -> nx.DiGraph[int]:
+        """The tree as a networkx graph, node attributes as in `nodes`."""
+        from ksearch.records.graph import graph_of
+
+        return graph_of(self.record(upto))
+
+    def nodes(self, upto: int | None = None) -> list[FlatRow]:
+        """A flat row for each node: `pandas.DataFrame(run.nodes())`."""
+        return node_rows(self.record(upto))
+
+    def candidates(self, upto: int | None = None) -> list[FlatRow]:
+        """A flat row for each candidate."""
+        return candidate_rows(self.record(upto))
+
+    def parent_of(self, record: RunRecord, candidate: CandidateRecord) -> CandidateRecord | None:
+        """The kernel that a candidate's plan builds on: what stands for the parent node; None for the root's own."""
+        parent = record.nodes[candidate.node].parent if candidate.node < len(record.nodes) else None
+        shown = None if parent is None else record.nodes[parent].shown
+        return None if shown is None else record.candidates[shown]
+
+    def diff(self, before: CandidateRecord, after: CandidateRecord, context: int = 3) -> str:
+        """Unified diff of all source files; empty when the code is the same."""
+        return "".join(_diff(self.solution(before), self.solution(after), f"#{before.node}", f"#{after.node}", context))
+
+    def blob(self, digest: str) -> bytes:
+        return self._log.get_blob(digest)
+
+    def close(self) -> None:
+        self._log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _move(self, upto: int | None) -> None:
+        if upto is not None and upto < self._history.last.seq:
+            self._state, self._history = _begin(self._log)
+        self._fold(upto)
+
+    def _fold(self, upto: int | None) -> None:
+        for stored in self._log.events(after=self._history.last.seq):
+            if upto is not None and stored.seq > upto:
+                return
+            event = parse_event(stored.payload)
+            self._state.apply(event, stored.time)
+            self._history.note(stored.seq, event, self._state)
+
+    def _timer(self) -> str | None:
+        """Of the latest answer that was timed; timers are never mixed within a run."""
+        for row in reversed(self._history.progress):
+            if row.reward is not None:
+                answer = next(reversed(self._state.candidates[row.candidate].verdicts.values()))
+                return self.verdict(answer.verdict).timer
+        return None
+
+
+def _begin(log: EventLog) -> tuple[RunState, History]:
+    first = next(log.events(), None)
+    header = None if first is None else parse_event(first.payload)
+    if first is None or not isinstance(header, RunCreated):
+        raise BrokenLog("the log does not begin with run_created")
+    state = RunState.begin(header, Settings.model_validate_json(log.get_blob(header.settings)))
+    state.last_time = first.time
+    history = History()
+    history.note(first.seq, header, state)
+    return state, history
+
+
+def _diff(old: Solution, new: Solution, old_label: str, new_label: str, context: int) -> Iterator[str]:
+    before, after = ({source.path: source.content for source in solution.sources} for solution in (old, new))
+    for path in sorted(before.keys() | after.keys()):
+        lines = difflib.unified_diff(
+            before.get(path, "").splitlines(keepends=True), after.get(path, "").splitlines(keepends=True),
+            f"{old_label}/{path}", f"{new_label}/{path}", n=context,
+        )  # fmt: skip
+        for line in lines:
+            yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+
+
+def node_of(record: RunRecord, node: int) -> int:
+    """The node, if the run has it; raises BadInput."""
+    if not 0 <= node < len(record.nodes):
+        raise BadInput(f"run {record.run}: has no node {node}; `ksearch tree {record.run}` lists them (0 to {len(record.nodes) - 1})")
+    return node

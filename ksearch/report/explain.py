@@ -1,0 +1,217 @@
+"""`ksearch explain`: one node's story in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ksearch.records.reading import StoredRun, node_of
+from ksearch.report.page.model import EvaluationDetail, FailureEvidence
+from ksearch.report.story import ArmScore, Attempt, Choice, Decision, Story, story_of
+from ksearch.report.text import ascii_json, clipped, inert, inert_lines, nats, percent, seconds, us
+
+ARMS_SHOWN = 8
+LOG_LINES = 20
+
+
+def print_story(run: str, runs_dir: Path | None, node: int, *, as_json: bool) -> None:
+    with StoredRun.open(run, runs_dir) as opened:
+        story = story_of(opened, node_of(opened.record(), node))
+    print(ascii_json(story.model_dump_json()) if as_json else "\n".join(story_lines(story)))  # noqa: T201
+
+
+def story_lines(story: Story) -> Iterator[str]:
+    yield from _heading(story)
+    yield "\nwhy it was chosen"
+    yield from _indented(_why(story))
+    yield "\nwhat happened"
+    yield from _indented(_what(story))
+
+
+def _indented(lines: Iterator[str]) -> Iterator[str]:
+    return (f"  {line}" if line else "" for line in lines)
+
+
+def _heading(story: Story) -> Iterator[str]:
+    node, action = story.node, story.node.action
+    standing = " and is the incumbent" if story.incumbent else ""
+    yield f"#{node.id} {'root' if action is None else inert(action.key)}: {_status(story)}{standing}"
+    yield f"run       {inert(story.run)}: {inert(story.definition)} on {inert(story.device_name)}"
+    if action is None:
+        yield "plan      the starting kernel: every other plan builds on it"
+        return
+    yield f"plan      {' > '.join(map(inert, node.plan))}"
+    yield f"step      {inert(action.intent)}"
+    yield f"because   {inert(action.rationale)}"
+    regime = "" if action.regime is None else f", for {inert(action.regime)}"
+    gain = f"{percent(action.gain_mean)} over its parent ({nats(action.gain_mean)} nats, give or take {action.gain_sd:.3f})"
+    yield f"claim     {action.p_success:.0%} to work, and then {gain}; difficulty {action.difficulty}{regime}"
+    yield f"outcome   {_outcome(story)}"
+
+
+def _status(story: Story) -> str:
+    node = story.node
+    match node.status:
+        case "root":
+            return "the root"
+        case "unproven":
+            return "no candidate has passed yet" if node.attempts else "not tried yet"
+        case "closed":
+            return f"closed after {node.attempts} attempts, failing at {inert(node.failed_stage or 'an unknown stage')}"
+        case "exhausted":
+            return "it passed; nothing is left to try below it"
+        case _:
+            return "it passed"
+
+
+def _outcome(story: Story) -> str:
+    node, action = story.node, story.node.action
+    if node.gain is None or action is None:
+        return "not measured"
+    short = node.gain - action.gain_mean
+    apart = "as claimed" if abs(short) < 0.01 else f"{abs(short):.3f} nats {'more' if short > 0 else 'less'} than claimed"
+    spread = "" if action.gain_sd <= 0 else f", {abs(short) / action.gain_sd:.1f} of its standard deviations"
+    return f"{percent(node.gain)} over its parent ({nats(node.gain)} nats): {apart}{spread}"
+
+
+def _why(story: Story) -> Iterator[str]:
+    if not story.decisions:
+        yield "the root is where a search starts" if story.node.parent is None else "it was opened but no attempt was asked for yet"
+    for decision in story.decisions:
+        yield from _decision(story, decision)
+
+
+def _decision(story: Story, decision: Decision) -> Iterator[str]:
+    ticket = decision.ticket
+    what = f"attempt {ticket.attempt} ({ticket.mode})" if ticket.kind == "write" else "new ideas below it"
+    yield f"{what}: ticket {ticket.ticket}, after {decision.evaluations} evaluations, {seconds(ticket.issued_s)} into the search"
+    yield f"  {inert(ticket.why)}"
+    yield from _indented(_believed(decision))
+    if not decision.choices:
+        if story.node.parent is not None:
+            yield f"  policy {inert(story.policy)}: it compares no scores"
+        return
+    for choice in decision.choices[:-1]:
+        yield f"  {_chosen(choice)}"
+    last = decision.choices[-1]
+    yield f"  {_chosen(last)}"
+    if ticket.kind == "write":
+        yield from _indented(_scores(last))
+
+
+def _believed(decision: Decision) -> Iterator[str]:
+    belief = decision.belief
+    if belief is None:
+        return
+    known = f"tried {belief.tries} times before, {belief.measured} measured" if belief.tries else "not tried before"
+    expected = f": {nats(belief.gain_mean)} nats expected, {belief.p_success:.0%} to pass" if belief.tries else ""
+    yield f"{inert(belief.technique)} was {known}{expected}; claims were believed at {decision.honesty:.2f} of their size"
+
+
+def _chosen(choice: Choice) -> str:
+    arms = choice.arms
+    mine = next(arm for arm in arms if arm.chosen)
+    place, score = f"at #{choice.at} it went to #{mine.node}", _sum(mine)
+    if choice.opened_for_it:
+        return f"{place}, opened just then as the best proposal waiting there: {score}"
+    if len(arms) == 1:
+        return f"{place}, its only arm"
+    ahead = [arm for arm in arms if arm.rank < mine.rank]
+    if not ahead:
+        following = arms[1] if arms[0].chosen else arms[0]
+        return f"{place}, the best of {len(arms)} arms: {score}; next #{following.node} with {following.total:.3f}"
+    barred = "took no attempt then" if not any(arm.legal for arm in ahead) else "were passed over"
+    return f"{place}, rank {mine.rank} of {len(arms)} arms: {score}; the {len(ahead)} before it {barred}"
+
+
+def _sum(arm: ArmScore) -> str:
+    return f"score {arm.total:.3f} = value {arm.q_tilde:.3f} + exploration {arm.exploration:.3f}"
+
+
+def _scores(choice: Choice) -> Iterator[str]:
+    arms = choice.arms
+    shown = [arm for arm in arms[:ARMS_SHOWN] if not arm.chosen] + [arm for arm in arms if arm.chosen]
+    yield "rank   score   value  explor.  prior    N   O   K  legal  arm"
+    for arm in sorted(shown, key=lambda arm: (arm.rank, arm.node)):
+        mark = ">" if arm.chosen else " "
+        legal = "yes" if arm.legal else "no"
+        yield (
+            f"{arm.rank:4d} {arm.total:7.3f} {arm.q_tilde:7.3f} {arm.exploration:8.3f} {arm.prior:6.2f} {arm.N:4d} {arm.O:3d} {arm.K:3d}"
+            f"  {legal:>5} {mark}#{arm.node} {clipped(inert(arm.key), 80)}"
+        )
+    if len(arms) > len(shown):
+        yield f"and {len(arms) - len(shown)} more arms with lower scores"
+
+
+def _what(story: Story) -> Iterator[str]:
+    for decision in story.decisions:
+        ticket = decision.ticket
+        if ticket.kind == "propose":
+            count = "no answer yet" if ticket.proposals is None else f"{ticket.proposals} ideas came"
+            yield f"ticket {ticket.ticket}: {count}"
+        elif ticket.candidate is None:
+            yield f"ticket {ticket.ticket}: {_nothing(ticket.outcome, ticket.reason)}"
+    for attempt in story.attempts:
+        yield from _attempt(story, attempt)
+    if not story.attempts and not story.decisions:
+        yield "nothing yet"
+    node = story.node
+    if node.children or node.queued or node.refused:
+        waiting = f"{len(node.queued)} ideas waiting, {len(node.refused)} refused"
+        yield f"below it: {len(node.children)} plans opened, {waiting}; best {nats(node.best)}"
+    yield f"cost: {seconds(story.device_seconds)} on the device, {seconds(story.wall_seconds)} of judging"
+
+
+def _nothing(outcome: str | None, reason: str | None) -> str:
+    if outcome is None:
+        return "still open"
+    return f"{outcome}{'' if reason is None else f' ({inert(reason)})'}, no code was written"
+
+
+def _attempt(story: Story, attempt: Attempt) -> Iterator[str]:
+    candidate = attempt.candidate
+    twin = "" if candidate.twin is None else f"; the same code as candidate {candidate.twin}, whose verdicts stand for it"
+    yield f"candidate {candidate.id} {inert(candidate.name)} ({candidate.language}, {inert(candidate.origin)}){twin}"
+    if attempt.missing is not None:
+        yield f"  its sources can't be shown: {attempt.missing}"
+    if attempt.diff is not None:
+        diff = attempt.diff
+        where = ", ".join(map(inert, diff.files)) if diff.files else "no file"
+        yield f"  diff: +{diff.added} -{diff.removed} lines in {where}, against candidate {diff.against}"
+    if candidate.latency_us is not None and candidate.baseline_us is not None:
+        ratio = f"{candidate.baseline_us / candidate.latency_us:.2f}x over the baseline's {us(candidate.baseline_us)} us"
+        timer = "" if story.timer is None else f", timer {inert(story.timer)}"
+        yield f"  {us(candidate.latency_us)} us, {ratio} ({candidate.standing}{timer})"
+    if not attempt.evaluations:
+        yield "  not judged yet" if candidate.outcome is None else f"  {candidate.outcome}"
+    for evaluation in attempt.evaluations:
+        yield from _indented(_evaluation(evaluation))
+
+
+def _evaluation(evaluation: EvaluationDetail) -> Iterator[str]:
+    if evaluation.missing is not None:
+        yield f"{evaluation.kind}: the verdict can't be shown: {evaluation.missing}"
+        return
+    yield f"{evaluation.kind}: {'passed' if evaluation.evidence is None else 'failed'}"
+    for regime in evaluation.regimes:
+        baseline = "" if regime.baseline_us is None else f", baseline {us(regime.baseline_us)} us"
+        latency = "-" if regime.latency_us is None else f"{us(regime.latency_us)} us"
+        yield f"  {inert(regime.regime)} ({regime.workloads} workloads): {latency}{baseline}"
+    if evaluation.paired is not None:
+        paired = evaluation.paired
+        interval = f"95 % interval {nats(paired.low)} to {nats(paired.high)}, {paired.blocks} blocks"
+        yield f"  against the incumbent of then: {nats(paired.mean)} nats, {interval}"
+    if evaluation.evidence is not None:
+        yield from _indented(_evidence(evaluation.evidence))
+
+
+def _evidence(evidence: FailureEvidence) -> Iterator[str]:
+    yield from inert_lines(evidence.message)
+    if evidence.workload is not None:
+        yield f"workload {inert(evidence.workload)}{'' if evidence.element is None else f', {inert(evidence.element)}'}"
+    log = inert_lines(evidence.log.rstrip()) if evidence.log.strip() else []
+    if len(log) > LOG_LINES:
+        yield f"last {LOG_LINES} of {len(log)} lines of its log:"
+    yield from (f"| {line}" for line in log[-LOG_LINES:])
+    if evidence.reproduce is not None:
+        yield f"see it again: {inert(evidence.reproduce)}"

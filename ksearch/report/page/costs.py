@@ -1,0 +1,48 @@
+"""Who spent what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ksearch.records.model import EvaluationRecord, RunRecord
+from ksearch.report.page.model import CostRow
+
+
+def costs_of(record: RunRecord) -> tuple[CostRow, ...]:
+    """The judge's work by its purpose, and the language model's; roles that did nothing are left out."""
+    root = [e for c in record.candidates if c.ticket is None for e in c.evaluations]
+    search = [e for c in record.candidates if c.ticket is not None for e in c.evaluations]
+    rows = [
+        _judge("judge: starting kernel", root),
+        _judge("judge: evaluations", [answer for answer in search if answer.kind == "evaluate"]),
+        _judge("judge: promotions", [answer for answer in search if answer.kind == "promote"]),
+        _lost(record),
+        _model(record),
+    ]
+    return tuple(row for row in rows if row is not None)
+
+
+def _judge(role: str, answers: Sequence[EvaluationRecord]) -> CostRow | None:
+    if not answers:
+        return None
+    return CostRow(
+        role=role, count=len(answers), device_seconds=sum(answer.device_seconds for answer in answers),
+        wall_seconds=sum(answer.wall_seconds for answer in answers), tokens=None, usd=None,
+    )  # fmt: skip
+
+
+def _lost(record: RunRecord) -> CostRow | None:
+    losses = sum(candidate.losses for candidate in record.candidates)
+    if not losses:
+        return None
+    seconds = sum(c.device_seconds - sum(answer.device_seconds for answer in c.evaluations) for c in record.candidates)
+    return CostRow(
+        role="judge: lost with its process", count=losses, device_seconds=max(0.0, seconds), wall_seconds=None, tokens=None, usd=None
+    )
+
+
+def _model(record: RunRecord) -> CostRow | None:
+    tokens, usd = record.budget["tokens"].spent, record.budget["usd"].spent
+    if not tokens and not usd:
+        return None
+    return CostRow(role="language model", count=0, device_seconds=None, wall_seconds=None, tokens=tokens, usd=usd)

@@ -1,0 +1,1 @@
+"""Judging solutions that somebody brings, and a run's incumbent afresh: `ksearch verify`."""

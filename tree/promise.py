@@ -1,0 +1,227 @@
+"""PUCT whose value is the expected improvement on the incumbent.
+
+A search wants the maximum, so what counts below a node is not how good its plans were but how much better than the
+incumbent the next one may be. Every step that could be taken next has such a figure: the plan it starts from is measured,
+and what the step may add is known from its claim and from every other plan that took it (`tree.credit`). A branch is worth
+the most promising step on offer in it. The descent is PUCT's, with that in place of the mean of what was measured:
+
+    score(a) = EI(a) / max EI + c sqrt(sum of (N + O)) / (sqrt(|A|) (1 + N(a) + O(a) + K(a)))
+
+over the node's arms and its own next step; EI(a) is the best in a's subtree, the maximum is over these options. The second
+term is the insurance against a model that is wrong: branches that were hardly visited are visited although the model
+expects nothing of them. It is PUCT's prior term for an even prior, the claims having entered by the first.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from ksearch.tree.credit import Prospect, log_expected_improvement, prospect
+from ksearch.tree.frontier import OTHERS, Offer, offer_of
+from ksearch.tree.node import Node, key_digest
+from ksearch.tree.policy import OpenArm, ProposeAt, Step, WriteAt
+from ksearch.tree.scoring import Terms
+from ksearch.tree.state import State
+from ksearch.tree.statistics import widening_limit
+from ksearch.tree.types import Action
+
+IMPOSSIBLE = -1e9
+"""ln of an improvement that can't be: below any other, and still a number to subtract from."""
+
+
+class Puct:
+    """The default policy: PUCT over expected improvement, beliefs about steps shared across the tree."""
+
+    name = "puct"
+    max_depth: int | None = None
+
+    def step(self, state: State, opened: Node | None, rng: random.Random) -> Step:
+        if opened is not None:
+            return WriteAt(opened, _claim_line(state, opened))
+        start = state.start
+        move, choice = descend(state, Hopes.of(state, start), start)
+        if move.kind == "open":
+            assert move.action is not None
+            return OpenArm(move.node, move.action)
+        if move.kind == "write":
+            return WriteAt(move.node, f"attempt {move.node.attempts + 1}: {_claim_line(state, move.node)}")
+        return ProposeAt(move.node, f"score {choice.total:.3f}: a new idea here may improve on the incumbent by {_nats(move.hope)}")
+
+    def terms(self, state: State, parent: Node) -> list[Terms]:
+        hopes = Hopes.of(state)
+        if parent.id not in hopes.below:
+            return [Terms(0.0, 0.0, 1.0 / len(parent.children), 0.0, 0.0) for _ in parent.children]
+        options = choices(state, hopes, parent)
+        by_arm = {option.arm.id: option for option in options if option.arm is not None}
+        nothing = Choice(0.0, 0.0, 0.0, None)
+        rows = [by_arm.get(arm.id, nothing) for arm in parent.children]
+        return [Terms(row.promise, row.promise, 1.0 / len(options), row.exploration, row.total) for row in rows]
+
+
+def _claim_line(state: State, node: Node) -> str:
+    assert node.action is not None
+    assert node.parent is not None
+    best = state.root.best
+    assert best is not None
+    expected = prospect(node.action, state.credits[node.step], state.honesty.value(state.constants), state.constants)
+    hope = _hope(node.parent_own, expected, expected.success, best)
+    return (
+        f"may improve on the incumbent by {_nats(hope)}: node {node.parent.id} is {node.parent_own - best:+.3f} from it, "
+        f"the step gains {expected.gain:+.3f} +- {expected.sd:.3f} and passes with {expected.success:.2f}"
+    )
+
+
+def _nats(log_nats: float) -> str:
+    return f"{math.exp(max(-99.0, log_nats)):.2g} nats"
+
+
+class Move(NamedTuple):
+    """What could be done at one node, and the ln of its expected improvement, nats."""
+
+    hope: float
+    node: Node
+    kind: Literal["open", "write", "ask"]
+    action: Action | None = None
+
+
+class Choice(NamedTuple):
+    """One of the options at a node: an arm, or the node's own next move when `arm` is None. `total` is what is compared."""
+
+    total: float
+    promise: float
+    exploration: float
+    arm: Node | None
+
+
+@dataclass(frozen=True)
+class Hopes:
+    """The best move at each node that has one, and ln of the best expected improvement at or below each node above those."""
+
+    moves: dict[int, Move]
+    below: dict[int, float]
+
+    @classmethod
+    def of(cls, state: State, start: Node | None = None) -> Hopes:
+        """Of everything that stands in line, or of what could be done at and below `start`, where the user pinned it."""
+        moves: dict[int, Move] = {}
+        for move in _moves(state, _lines(state) if start is None or start.parent is None else _lines_below(state, start)):
+            known = moves.get(move.node.id)
+            if known is None or move.hope > known.hope:
+                moves[move.node.id] = move
+        return cls(moves, _backed_up(moves))
+
+
+def choices(state: State, hopes: Hopes, at: Node) -> list[Choice]:
+    """The options at a node that hopes lead to: its own move first, then arms in the order they were opened."""
+    own = hopes.moves.get(at.id)
+    arms = [arm for arm in at.children if arm.id in hopes.below]
+    best = hopes.below[at.id]
+    visits = max(1, at.visits - at.own_visits + at.in_flight)
+    factor = state.constants.improvement_exploration * math.sqrt(visits / (len(arms) + (own is not None)))
+    found = [] if own is None else [_choice(own.hope - best, factor, None)]
+    return found + [_choice(hopes.below[arm.id] - best, factor / (1 + arm.visits + arm.in_flight + arm.skipped), arm) for arm in arms]
+
+
+def _choice(log_share: float, exploration: float, arm: Node | None) -> Choice:
+    promise = math.exp(log_share)
+    return Choice(promise + exploration, promise, exploration, arm)
+
+
+def descend(state: State, hopes: Hopes, start: Node) -> tuple[Move, Choice]:
+    """From `start` by the greatest score, the first among equals; the choice that ended it tells why."""
+    at = start
+    while True:
+        chosen = max(choices(state, hopes, at), key=lambda choice: choice.total)
+        if chosen.arm is None:
+            return hopes.moves[at.id], chosen
+        at = chosen.arm
+
+
+def _backed_up(moves: dict[int, Move]) -> dict[int, float]:
+    """The best first: whoever has a figure already has a greater one."""
+    below: dict[int, float] = {}
+    for move in sorted(moves.values(), key=lambda move: -move.hope):
+        at: Node | None = move.node
+        while at is not None and at.id not in below:
+            below[at.id] = move.hope
+            at = at.parent
+    return below
+
+
+class Lines(NamedTuple):
+    """What could be done next: queued steps to open, unproven plans to write for, proven plans to ask for ideas."""
+
+    offers: Iterable[Offer]
+    waiting: Iterable[Node]
+    hungry: Iterable[Node]
+
+
+def _lines(state: State) -> Lines:
+    frontier = state.frontier
+    return Lines(frontier.offers(), (entry[2] for entry in frontier.waiting[:OTHERS]), (entry[2] for entry in frontier.hungry[:OTHERS]))
+
+
+def _lines_below(state: State, start: Node) -> Lines:
+    """A walk over the subtree: a pin is rare, and what stands in line first need not be there."""
+    nodes, here = [start], 0
+    while here < len(nodes):
+        nodes += nodes[here].children
+        here += 1
+    offers = [offer_of(node, action, key_digest(action.key)) for node in nodes for action in node.queue]
+    return Lines(offers, filter(state.can_write, nodes), filter(state.can_propose, nodes))
+
+
+def _moves(state: State, lines: Lines) -> list[Move]:
+    c, honesty = state.constants, state.honesty.value(state.constants)
+    best = state.root.best
+    assert best is not None, "the root is measured"
+    known: dict[int, Prospect] = {}
+    found = []
+    for offer in lines.offers:
+        if offer.step in state.credits:
+            expected = known.get(offer.step)
+            if expected is None:
+                expected = known[offer.step] = prospect(offer.action, state.credits[offer.step], honesty, c)
+        else:
+            expected = prospect(offer.action, None, honesty, c)
+        assert offer.node.own is not None
+        found.append(Move(_hope(offer.node.own, expected, expected.success, best), offer.node, "open", offer.action))
+    return found + _retries(state, lines.waiting, honesty, best) + _questions(state, lines.hungry, best)
+
+
+def _retries(state: State, waiting: Iterable[Node], honesty: float, best: float) -> list[Move]:
+    """Plans whose attempts all failed, or whose only attempt was cancelled."""
+    c, found = state.constants, []
+    for node in waiting:
+        assert node.action is not None
+        expected = prospect(node.action, state.credits[node.step], honesty, c)
+        success = expected.success * c.repair_share**node.attempts
+        found.append(Move(_hope(node.parent_own, expected, success, best), node, "write"))
+    return found
+
+
+def _questions(state: State, hungry: Iterable[Node], best: float) -> list[Move]:
+    """Plans that could be asked for ideas: each answer without a new one halves what is hoped of the next.
+
+    Ideas widen as arms do: beyond `proposals` for each arm that progressive widening allows, those that wait come first.
+    """
+    c, found = state.constants, []
+    for node in hungry:
+        assert node.own is not None
+        ideas = len(node.children) + len(node.queue)
+        if node.queue and ideas >= c.proposals * widening_limit(node.visits, node.in_flight, c):
+            continue
+        sd = c.unknown_gain / math.sqrt(1 + ideas)
+        hope = log_expected_improvement(node.own, sd, best) - node.fruitless * math.log(2.0)
+        found.append(Move(max(IMPOSSIBLE, hope), node, "ask"))
+    return found
+
+
+def _hope(base: float, expected: Prospect, success: float, best: float) -> float:
+    if success <= 0.0:
+        return IMPOSSIBLE
+    return max(IMPOSSIBLE, math.log(success) + log_expected_improvement(base + expected.gain, expected.sd, best))
