@@ -72,14 +72,14 @@ class Script:
         return Filled("write_solution", json.dumps({"language": "python", "entry_point": entry, "files": files, **about()}))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.lists(WRITES, min_size=1, max_size=6), st.lists(PLANS, min_size=1, max_size=4), st.integers(1, 4))
 def test_no_plan_is_chosen_for_ever(writes: list[str], plans: list[str], parallel: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder) / "run", "http://127.0.0.1:9", {"budget": {"max_evaluations": 14}}, parallel)
         script = Script(writes, plans)
         bench.create()
-        limit = Limit(bench, 45)
+        limit = Limit(bench, 30)
         assert bench.journal is not None
         bench.journal.observers.append(limit.observe)
         bench.search(ModelParts(Desk(), ModelPlanner(script, 2000), ModelCoder(script, 2000)))
