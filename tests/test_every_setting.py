@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ksearch.briefing.view import search_view
+from ksearch.budget import Ledger
 from ksearch.definitions.schema import BuildSpec, Solution, SourceFile
 from ksearch.errors import BadInput
 from ksearch.evaluators.fake import FakeEvaluator
@@ -26,10 +27,11 @@ from ksearch.prepare import jobs_of, model_parts, parallel_of, parts_of, prepare
 from ksearch.settings import Settings, all_keys, merge, parse_assignment, resolve
 from ksearch.steps import Parts
 from ksearch.store.events import RunCreated, SurrogateOpened
-from ksearch.store.fold import RunState
+from ksearch.store.fold import Books, RunState
 from ksearch.store.forecasts import SurrogateState
 from ksearch.tree import Tree, policy_named
 from ksearch.tree.types import ROOT
+from ksearch.worldmodel.types import Belief
 
 Observe = Callable[[Settings], object]
 
@@ -109,6 +111,7 @@ def view(settings: Settings) -> object:
     """What a planner is shown of the search, and what it may do."""
     folded = RunState.begin(HEADER, settings)
     folded.tree = Tree(root_reward=0.0, sigma_noise=0.01, policy=policy_named(settings.policy))
+    folded.books = Books(Ledger(), {"tile": Belief("tile", 0.1, 0.1)})
     return search_view(folded, ROOT)
 
 
