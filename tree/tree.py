@@ -34,7 +34,7 @@ from ksearch.tree.types import (
     Unbanned,
     Unpinned,
 )
-from ksearch.tree.views import ArmOutcome, Explanation, KnownPlans, NodeView, Reader, best_node
+from ksearch.tree.views import ArmOutcome, Explanation, KnownPlans, NodeView, OptionView, Reader, best_node
 
 
 class Tree:
@@ -202,6 +202,15 @@ class Tree:
 
     def explain(self, id: NodeId) -> Explanation:
         return Reader(self._state, self.policy).explain(self._state.node(id))
+
+    def options(self, id: NodeId) -> tuple[OptionView, ...]:
+        """What a descent that comes to a node would weigh now, the greatest total first; empty if the policy compares no scores."""
+        return Reader(self._state, self.policy).options(self._state.node(id))
+
+    @property
+    def start(self) -> NodeId:
+        """Where a descent begins now: the root, or a pinned node."""
+        return self._state.start.id
 
     def explanations(self) -> Iterator[Explanation]:
         """Of every node, in the order they were opened; what siblings share is computed once."""

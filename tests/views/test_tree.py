@@ -17,7 +17,6 @@ from ksearch.report.text import ascii_json, inert, inert_lines
 from ksearch.report.treerecords import TreeDocument, TreeNode
 from ksearch.report.treeselect import Gap, Row, TreeOptions, options_of
 from ksearch.report.treeview import print_tree, selection_of
-from ksearch.tree import NodeStatus
 from tests.views.conftest import printable
 
 
@@ -84,7 +83,8 @@ def test_filters_keep_matches_and_what_leads_there(run: StoredRun, option: str) 
     state = run.state()
     tree = state.tree
     assert tree is not None
-    chosen = TreeOptions(statuses=frozenset({NodeStatus.UNPROVEN})) if option == "status" else TreeOptions(techniques=frozenset({"b"}))
+    last = list(tree.nodes())[-1].status
+    chosen = TreeOptions(statuses=frozenset({last})) if option == "status" else TreeOptions(techniques=frozenset({"b"}))
     wanted = {view.id for view in tree.nodes() if chosen.matches(view)}
     assert wanted
     rows = [item for item in selection_of(state, tree, chosen).items() if isinstance(item, Row)]
