@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ksearch.briefing.brief import brief
+from ksearch.coder.model.coder import ModelCoder
+from ksearch.coder.model.forms import EDIT, EDIT_SCHEMA, EDIT_TEXT, WRITE, WRITE_SCHEMA, WRITE_TEXT
+from ksearch.coder.model.tuning import TuningPlanner
 from ksearch.coder.playbook.coder import PlaybookCoder
 from ksearch.coder.playbook.generic import GenericFamily
 from ksearch.coder.playbook.registry import family_for, has_templates
-from ksearch.coder.types import Draft, Target
+from ksearch.coder.types import Coder, Draft, Target
 from ksearch.definitions.catalog import load_definition, workloads_for
 from ksearch.definitions.dataset import Dataset, read_dataset
 from ksearch.definitions.regimes import stratified
@@ -17,16 +21,30 @@ from ksearch.definitions.selection import select_workloads
 from ksearch.definitions.solutions import load_solution
 from ksearch.devices import Device
 from ksearch.errors import BadInput
+from ksearch.evaluators.base import Evaluator
 from ksearch.evaluators.places import IN_FLIGHT, device_at, evaluator_at, kind_of
 from ksearch.forecasting.choice import check_forecaster, choose_forecaster
 from ksearch.jobs import JobFactory
 from ksearch.judge.verdict import JudgedWorkload
+from ksearch.llm.desk import Desk as ModelDesk
+from ksearch.llm.oracle import ModelOracle
+from ksearch.llm.setup import Choice, asker_of, choose, model_of, price_text, rates_of
+from ksearch.llm.types import Role, Tool
 from ksearch.root import REFERENCE_ORIGIN
 from ksearch.settings import Settings
 from ksearch.steps import Parts
+from ksearch.worldmodel.forms import PROPOSE, PROPOSE_SCHEMA, PROPOSE_TEXT
+from ksearch.worldmodel.planner import ModelPlanner
 from ksearch.worldmodel.playbook import PlaybookPlanner
+from ksearch.worldmodel.types import Planner
 
 DEVICE_LANGUAGES: dict[str, tuple[Language, ...]] = {"cpu": ("python", "cpp"), "cuda": ("cuda", "triton", "python")}
+
+FORMS = (Tool(PROPOSE, PROPOSE_TEXT, PROPOSE_SCHEMA), Tool(WRITE, WRITE_TEXT, WRITE_SCHEMA), Tool(EDIT, EDIT_TEXT, EDIT_SCHEMA))
+"""Every role gets all of them, in this order: tools stand first in a request, and a cached prefix begins with them."""
+
+MODEL_PARALLEL = 4
+"""Candidates in flight when a model writes them: an answer takes ten times as long as an evaluation."""
 
 SUBSET_SEED = 0
 """The stratified subset must be the same for every run on a definition, or their rewards could not be compared."""
@@ -47,18 +65,24 @@ class Setup:
     notes: tuple[str, ...]
 
     @property
+    def uses_models(self) -> bool:
+        return "llm" in (self.settings.planner, self.settings.coder)
+
+    @property
     def family_name(self) -> str:
         return family_for(self.definition, self.target).name
 
 
 def prepare(settings: Settings) -> Setup:
     """Resolve and check everything that settings name. Raises BadInput; writes nothing."""
+    choice = choose(settings)
+    settings = choice.settings
     if (forecaster := choose_forecaster(settings).name) is not None:
         check_forecaster(forecaster)
     dataset = read_dataset(settings.dataset) if settings.dataset is not None else None
     definition = load_definition(settings.definition, dataset)
     device = device_at(settings.evaluator, settings.device)
-    target = Target(device.kind, device.arch, _languages(settings, device), threads=1)
+    target = Target(device.kind, device.arch, languages_of(settings, device), threads=1)
     known = () if settings.workloads.endswith(".jsonl") else workloads_for(definition, "cpu" if device.kind == "cpu" else "cuda", dataset)
     full = select_workloads(definition, known, settings.workloads)
     subset = _subset(definition, full, settings.evaluation.workloads)
@@ -70,10 +94,10 @@ def prepare(settings: Settings) -> Setup:
     if start is not None and start.spec.language not in target.languages:
         raise BadInput(f"--start: written in {start.spec.language}, but this run allows {', '.join(target.languages)}")
     setup = Setup(settings, definition, full, subset, baseline, start, device, target, ())
-    return _with_notes(setup, dataset)
+    return _with_notes(setup, dataset, choice)
 
 
-def _languages(settings: Settings, device: Device) -> tuple[Language, ...]:
+def languages_of(settings: Settings, device: Device) -> tuple[Language, ...]:
     possible = DEVICE_LANGUAGES[device.kind]
     if not settings.languages:
         return possible
@@ -94,7 +118,7 @@ def _subset(definition: Definition, full: tuple[JudgedWorkload, ...], size: int)
     return tuple(judged.model_copy(update={"weight": share[judged.regime] / counts[judged.regime]}) for judged in members)
 
 
-def _with_notes(setup: Setup, dataset: Dataset | None) -> Setup:
+def _with_notes(setup: Setup, dataset: Dataset | None, choice: Choice) -> Setup:
     settings, family = setup.settings, family_for(setup.definition, setup.target)
     regimes = ", ".join(f"{count} {name}" for name, count in _regime_counts(setup.full))
     baseline = "the definition's reference" if setup.baseline is None else setup.baseline.name
@@ -105,17 +129,32 @@ def _with_notes(setup: Setup, dataset: Dataset | None) -> Setup:
     if not has_templates(family):
         templates = "no templates for this definition: the search starts from its reference with generic techniques"
     notes = (
+        *_model_notes(choice),
         f"definition  {setup.definition.name}" + ("" if dataset is None else f" from {settings.dataset}"),
         f"device      {setup.device.spec}, {setup.device.name} ({device_why}); languages {', '.join(setup.target.languages)}",
         f"workloads   {len(setup.full)} ({regimes}); {len(setup.subset)} of them time each candidate, all of them a promotion",
         f"baseline    {baseline}",
-        f"planner     playbook ({templates})",
+        f"planner     {settings.planner}, coder {settings.coder} ({templates})",
         f"policy      {settings.policy}",
         f"surrogate   {choose_forecaster(settings).note}",
         f"evaluator   {settings.evaluator}, {parallel_of(setup)} candidates in flight",
         f"budget      {budget_line(settings)}",
     )
     return Setup(settings, setup.definition, setup.full, setup.subset, setup.baseline, setup.start, setup.device, setup.target, notes)
+
+
+def _model_notes(choice: Choice) -> tuple[str, ...]:
+    """First of all, who is asked and what it may cost."""
+    if not choice.uses_models:
+        return ()
+    settings, roles = choice.settings, (Role.PLANNER, Role.CODER)
+    names = {role: model_of(settings.llm, role) for role in roles if getattr(settings, role) == "llm"}
+    lines = []
+    for name in dict.fromkeys(names.values()):
+        who = " and ".join(role for role in names if names[role] == name)
+        lines.append(f"model       {name.short} as {who} ({choice.reason}); {price_text(rates_of(name, settings.llm))}")
+    stop = f"{settings.budget.max_usd:g} US dollars" if settings.budget.max_usd is not None else f"{settings.budget.max_tokens} tokens"
+    return (*lines, f"stops       before a call that could pass {stop} (--max-usd, --max-tokens)")
 
 
 def _regime_counts(workloads: tuple[JudgedWorkload, ...]) -> list[tuple[str, int]]:
@@ -140,7 +179,8 @@ def budget_line(settings: Settings) -> str:
 def parallel_of(setup: Setup) -> int:
     """Candidates in flight."""
     wanted = setup.settings.evaluation.parallel
-    return IN_FLIGHT[kind_of(setup.settings.evaluator)] if wanted is None else wanted
+    least = MODEL_PARALLEL if setup.settings.coder == "llm" else 1
+    return max(least, IN_FLIGHT[kind_of(setup.settings.evaluator)]) if wanted is None else wanted
 
 
 def jobs_of(setup: Setup) -> JobFactory:
@@ -157,17 +197,42 @@ def jobs_of(setup: Setup) -> JobFactory:
     )
 
 
-def parts_of(setup: Setup) -> Parts:
-    """Start what a search is made of; the caller closes `evaluator`."""
+def parts_of(setup: Setup, desk: ModelDesk | None = None, evaluator: Evaluator | None = None) -> Parts:
+    """Start what a search is made of; the caller closes `evaluator`. A `desk` of one's own may answer for models."""
     family = family_for(setup.definition, setup.target)
+    planner: Planner = PlaybookPlanner(family.catalogue(setup.definition, setup.target))
+    coder: Coder = PlaybookCoder(family)
+    models: ModelParts | None = None
+    if setup.uses_models:
+        models = model_parts(setup, desk or ModelDesk())
+        coder = models.coder
+        planner = models.planner if setup.settings.planner == "llm" else planner
     return Parts(
-        planner=PlaybookPlanner(family.catalogue(setup.definition, setup.target)),
-        coder=PlaybookCoder(family),
-        evaluator=evaluator_at(setup.settings, setup.device, parallel_of(setup)),
+        models=models.desk if models is not None else None,
+        planner=planner,
+        coder=coder,
+        evaluator=evaluator or evaluator_at(setup.settings, setup.device, parallel_of(setup)),
         jobs=jobs_of(setup),
         roots=_roots(setup),
         parallel=parallel_of(setup),
     )
+
+
+@dataclass(frozen=True)
+class ModelParts:
+    """Planner and coder that ask models, and the desk where their calls are booked."""
+
+    desk: ModelDesk
+    planner: Planner
+    coder: Coder
+
+
+def model_parts(setup: Setup, desk: ModelDesk | None = None) -> ModelParts:
+    llm, desk = setup.settings.llm, desk or ModelDesk()
+    asker = asker_of(llm, (Role.PLANNER, Role.CODER), desk)
+    text = brief(setup.definition, setup.full, setup.target, setup.device.name, setup.settings.objective)
+    planning, writing = (ModelOracle(asker, role, text, FORMS) for role in (Role.PLANNER, Role.CODER))
+    return ModelParts(desk, TuningPlanner(ModelPlanner(planning, llm.context_tokens)), ModelCoder(writing, llm.context_tokens))
 
 
 def _roots(setup: Setup) -> tuple[Draft, ...]:

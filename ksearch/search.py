@@ -12,6 +12,7 @@ import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
+from typing import Any
 
 from ksearch.errors import BadInput, Unavailable
 from ksearch.line import Line, room_in_line, under_judgement
@@ -158,7 +159,10 @@ class Search:
 
     def wait(self) -> RunEnded | None:
         """Wait until something in flight answers, and log it; then heed who asks. An interruption ends the run at once."""
-        done, _ = wait(self.running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+        watched: list[Future[Any]] = [*self.running, *([] if self.parts.models is None else [self.parts.models.bell])]
+        wait(watched, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+        done = [future for future in self.running if future.done()]
+        self.steps.serve()  # what a finished step asked of a model was posted before it finished
         for future in sorted(done, key=lambda future: _order(self.running[future])):
             self.steps.finish(self.running.pop(future), future.result())
         return self.heed()
@@ -172,7 +176,7 @@ class Search:
     def affordable(self) -> int:
         """How many more evaluations the budget can promise."""
         remaining, reservation = self.state.ledger.remaining, self.parts.jobs.gpu_reservation
-        if self.state.ledger.exceeded:
+        if self.state.ledger.exceeded or self.state.blocked is not None:
             return 0
         counts: list[int] = [self.parts.parallel]
         if remaining.evaluations is not None:
@@ -198,7 +202,8 @@ class Search:
             return RunEnded(status="done", reason="nothing left to try: every plan is settled and the planner has no more ideas")
         if self.affordable() == 0:
             spent = self.state.ledger.exhausted_resources() or ("what is left promises no further evaluation",)
-            return RunEnded(status="budget", reason=f"budget spent: {', '.join(spent)}")
+            reason = f"budget spent: {', '.join(spent)}" if self.state.blocked is None else f"budget: {self.state.blocked}"
+            return RunEnded(status="budget", reason=reason)
         return None
 
     def wall_seconds(self) -> float:

@@ -27,6 +27,9 @@ from ksearch.forecasting.choice import choose_forecaster, desk_for
 from ksearch.forecasting.desk import Desk
 from ksearch.jobs import WORKLOADS
 from ksearch.judge.verdict import JUDGE_VERSION
+from ksearch.llm.desk import Desk as ModelDesk
+from ksearch.llm.desk import Record
+from ksearch.llm.record import Answers
 from ksearch.prepare import Setup, parts_of, prepare
 from ksearch.report.progress import progress_view
 from ksearch.report.summary import RunSummary, print_summary, summarise
@@ -67,14 +70,17 @@ def stop_on_signals() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
-def new_run(settings: Settings, *, runs_dir: Path | None, name: str | None, as_json: bool) -> int:
-    """Create a run and search. Returns the exit code; raises BadInput before anything is written."""
-    setup = prepare(settings)
+def new_run(settings: Settings, *, runs_dir: Path | None, name: str | None, as_json: bool, reuse: str | None = None) -> int:
+    """Create a run and search. Returns the exit code; raises BadInput before anything is written.
+
+    `reuse` names a run whose model answers are taken where a request is the same, instead of asking and paying again.
+    """
+    setup, record = prepare(settings), answers_of(reuse, runs_dir)
     run = check_name(name) if name is not None else _run_id(setup)
     paths = RunPaths(default_runs_dir(runs_dir) / run)
     with EventLog.create(paths.database) as log:
         journal = Journal.create(log, _header(run, setup, log), settings)
-        return _search(journal, setup, paths, as_json, desk=_desk(setup, paths), resumed=False)
+        return _search(journal, setup, paths, as_json, desk=_desk(setup, paths), resumed=False, record=record)
 
 
 def resume_run(run: str, *, assignments: tuple[str, ...], runs_dir: Path | None, as_json: bool) -> int:
@@ -88,6 +94,14 @@ def resume_run(run: str, *, assignments: tuple[str, ...], runs_dir: Path | None,
             journal.record(BudgetChanged(budget=settings.budget), durable=True)
             setup = replace(setup, settings=settings)
         return _search(journal, setup, paths, as_json, desk=_desk(setup, None, journal.state), resumed=True)
+
+
+def answers_of(run: str | None, runs_dir: Path | None) -> Record | None:
+    """The model answers of a stored run, by request; None when no run is named."""
+    if run is None:
+        return None
+    with EventLog.open_reader(find_run(run, default_runs_dir(runs_dir)).database) as log:
+        return Answers.of(log).take
 
 
 def branch_run(source: str, overlay: Overlay, *, runs_dir: Path | None, name: str | None, as_json: bool) -> int:
@@ -137,6 +151,7 @@ def _header(run: str, setup: Setup, log: EventLog) -> RunCreated:
         device=setup.device.spec,
         device_name=setup.device.name,
         family=setup.family_name,
+        arch=setup.device.arch,
     )
 
 
@@ -183,9 +198,11 @@ def _desk(setup: Setup, paths: RunPaths | None, state: RunState | None = None) -
     return desk_for(name, runs=runs, definition=setup.definition.name, device_name=setup.device.name)
 
 
-def _search(journal: Journal, setup: Setup, paths: RunPaths, as_json: bool, *, desk: Desk | None, resumed: bool) -> int:
+def _search(
+    journal: Journal, setup: Setup, paths: RunPaths, as_json: bool, *, desk: Desk | None, resumed: bool, record: Record | None = None
+) -> int:
     view = progress_view(journal.state, setup.notes, paths, live=not as_json and sys.stderr.isatty(), resumed=resumed)
-    parts = replace(parts_of(setup), desk=desk)
+    parts = replace(parts_of(setup, ModelDesk(record)), desk=desk)
     journal.observers.append(view.observe)
     failure: KsearchError | None = None
     with stop_on_signals() as stop:

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ksearch.errors import BadInput
+from ksearch.llm.prices import Price
+from ksearch.llm.types import Effort
 
 Overlay: TypeAlias = Mapping[str, Any]
 """Nested plain values as YAML gives them, before validation."""
@@ -54,6 +56,40 @@ class EvaluationSettings(_Model):
     """Run candidates even where no isolation layer is available."""
 
 
+class LlmSettings(_Model):
+    """Language models that plan and write. Keys are never settings: they are read from the environment."""
+
+    model: str = "anthropic:claude-opus-5-5"
+    """anthropic:MODEL, openai:MODEL (any endpoint that speaks its chat completions) or command:PROGRAM ARGUMENTS."""
+    planner_model: str | None = None
+    """None, here and for the other roles: `model`."""
+    coder_model: str | None = None
+    surrogate_model: str | None = None
+    effort: Effort | None = "medium"
+    """How hard to think, for models that take it. None leaves it to the model."""
+    max_output_tokens: Annotated[int, Field(ge=256, le=128_000)] = 24_000
+    """Longest answer, reasoning included; each call reserves it from the budget."""
+    context_tokens: Annotated[int, Field(ge=500)] = 3_000
+    """What a question says of the search, the kernel and the fixed instructions aside."""
+    anthropic_url: str | None = None
+    openai_url: str | None = None
+    key_variable: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*_(API_KEY|TOKEN|SECRET)$")] | None = None
+    """Environment variable with the key. None: ANTHROPIC_API_KEY or OPENAI_API_KEY. Its name says that it is secret, so that no log,
+    error or candidate gets to see its value."""
+    prices: Mapping[str, Price] = Field(default_factory=dict)
+    """US dollars for a million tokens of models that the shipped table doesn't know, or at other prices: input, cached, written, output."""
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 4
+    """Calls in flight."""
+    tries: Annotated[int, Field(ge=1, le=100)] = 8
+    """Attempts before a provider that doesn't answer ends the run (it can be resumed)."""
+    backoff_s: Annotated[float, Field(ge=0)] = 1.0
+    """Waits between attempts start at up to this and double."""
+    stall_s: Annotated[float, Field(gt=0)] = 180.0
+    """Longest silence of a streaming connection."""
+    timeout_s: Annotated[float, Field(gt=0)] = 900.0
+    """Longest time for a whole answer."""
+
+
 class Settings(_Model):
     """Everything that decides how a search goes. Stored with the run."""
 
@@ -67,7 +103,14 @@ class Settings(_Model):
     languages: tuple[Literal["python", "triton", "cuda", "cpp"], ...] = ()
     """Allowed languages; empty means every language that the device runs."""
     allow_libraries: bool = False
-    planner: Literal["auto", "playbook"] = "auto"
+    planner: Literal["auto", "playbook", "llm"] = "auto"
+    """auto: llm where the key of `llm.model` is set, else the playbook."""
+    coder: Literal["auto", "playbook", "llm"] = "auto"
+    """auto: as the planner."""
+    world_model: bool = True
+    """False: planner and coder see the tree around them, but no lessons, beliefs or outcomes elsewhere (for comparisons)."""
+    merge: bool = True
+    """False: no step may bring in the gains of another branch (for comparisons)."""
     policy: Literal["puct", "puct-mean", "greedy", "evolution", "best-of-n", "random"] = "puct"
     surrogate: Literal["auto", "none", "neighbours", "statistical", "llm", "ensemble"] = "auto"
     """Who forecasts candidates. auto: statistical where scikit-learn is installed, else neighbours."""
@@ -78,6 +121,7 @@ class Settings(_Model):
     seed: int = 0
     budget: BudgetSettings = BudgetSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    llm: LlmSettings = LlmSettings()
 
 
 def preset_names() -> tuple[str, ...]:
@@ -156,7 +200,7 @@ def _suggest(name: str) -> str:
 
 def all_keys() -> tuple[str, ...]:
     """Every setting's dotted name."""
-    nested: dict[str, type[BaseModel]] = {"budget": BudgetSettings, "evaluation": EvaluationSettings}
+    nested: dict[str, type[BaseModel]] = {"budget": BudgetSettings, "evaluation": EvaluationSettings, "llm": LlmSettings}
     names: list[str] = []
     for name in Settings.model_fields:
         names += [f"{name}.{inner}" for inner in nested[name].model_fields] if name in nested else [name]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
-from typing import Literal, Self, TypeAlias
+from typing import Literal, Self, TypeAlias, TypeVar
 
+from ksearch.briefing.kernels import kernel_text
+from ksearch.briefing.verdicts import workload_texts
+from ksearch.briefing.view import search_view
 from ksearch.coder.types import Coder, Draft, NothingToWrite, WriteRequest
 from ksearch.definitions.schema import Solution
 from ksearch.errors import BadInput, Unavailable
@@ -19,7 +22,10 @@ from ksearch.forecasting.history import History
 from ksearch.jobs import JobFactory
 from ksearch.judge.verdict import Status, Verdict
 from ksearch.line import Retirement, room_in_line
+from ksearch.llm.desk import Desk as ModelDesk
+from ksearch.llm.desk import OutOfBudget
 from ksearch.pending import ForecastBatch, JudgeStep, PromoteStep, ProposeStep, RecallStep, SettleStep, Step, WriteStep
+from ksearch.store.changes import edit_record
 from ksearch.store.events import (
     CandidateRecalled,
     CandidateRetired,
@@ -30,26 +36,43 @@ from ksearch.store.events import (
     Event,
     ForecastMade,
     IncumbentChanged,
+    ModelCallLost,
     NothingWritten,
+    PlanningFailed,
     SurrogateOpened,
+    WorldModelRevised,
 )
 from ksearch.store.fold import CandidateState, RunState
 from ksearch.store.journal import Journal
 from ksearch.surrogates.acquisition import MOST_CANDIDATES, drawn_as_audit
 from ksearch.translate import failed_stage, mean_latencies, reward
-from ksearch.tree.types import Cancelled, Outcome, Proposed, Skipped, TicketId, Write, WriteMode
-from ksearch.worldmodel.types import Planner, Proposal, ProposeRequest
+from ksearch.tree.types import Cancelled, NodeId, Outcome, Proposed, Skipped, TicketId, Write, WriteMode
+from ksearch.worldmodel.document import revise
+from ksearch.worldmodel.types import Planned, Planner, Proposal, ProposeRequest, SearchView
 
 MAX_LOSSES = 3
 """Tries of one evaluation before the evaluator is called unavailable."""
 
-Answer: TypeAlias = tuple[Proposal, ...] | Draft | NothingToWrite | Forecasts | Verdict
+
+@dataclass(frozen=True, slots=True)
+class NoBudget:
+    """The step needed a model call that the budget doesn't allow: its ticket is given back."""
+
+    reason: str
+
+
+Answer: TypeAlias = tuple[Proposal, ...] | Planned | Draft | NothingToWrite | NoBudget | Forecasts | Verdict
+Request = TypeVar("Request")
 Kind: TypeAlias = Literal["evaluate", "promote"]
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a search is made of. `roots` are tried in order until one passes; the definition's reference ends the list."""
+    """What a search is made of. `roots` are tried in order until one passes; the definition's reference ends the list.
+
+    `desk` forecasts candidates (None: all are measured). `models` books the calls of planner and coder when they ask models; then they
+    also get a view of the search and the kernels as text.
+    """
 
     planner: Planner
     coder: Coder
@@ -58,7 +81,7 @@ class Parts:
     roots: tuple[Draft, ...]
     parallel: int
     desk: Desk | None = None
-    """Who forecasts candidates; None measures all of them."""
+    models: ModelDesk | None = None
 
 
 class Steps:
@@ -66,6 +89,7 @@ class Steps:
 
     def __init__(self, journal: Journal, parts: Parts) -> None:
         self.journal, self.parts = journal, parts
+        self.workloads = workload_texts(parts.jobs.definition, parts.jobs.full)
         most = MOST_CANDIDATES if parts.desk is not None else 1.0
         self.pool = ThreadPoolExecutor(room_in_line(most, max(1, parts.parallel)), thread_name_prefix="ksearch")
 
@@ -73,9 +97,16 @@ class Steps:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.parts.models is not None:
+            self.parts.models.close()
         self.pool.shutdown(wait=False, cancel_futures=True)
         if self.parts.desk is not None:
             self.parts.desk.close()
+
+    def serve(self) -> None:
+        """Book what planner and coder have asked of models since the last time."""
+        if self.parts.models is not None:
+            self.parts.models.serve(self.journal)
 
     @property
     def state(self) -> RunState:
@@ -127,9 +158,8 @@ class Steps:
         future: Future[Answer] = self.parts.evaluator.submit(job)  # type: ignore[assignment]
         return future
 
-    def _in_pool(self, call, request) -> Future[Answer]:  # type: ignore[no-untyped-def]
-        future: Future[Answer] = self.pool.submit(call, request)
-        return future
+    def _in_pool(self, call: Callable[[Request], Answer], request: Request) -> Future[Answer]:
+        return self.pool.submit(_within_budget, call, request)
 
     def _propose_request(self, step: ProposeStep) -> ProposeRequest:
         assert self.state.tree is not None
@@ -137,6 +167,7 @@ class Steps:
         known = self.state.tree.known_plans().now()
         return ProposeRequest(
             node=ticket.node, plan=ticket.plan, count=ticket.count, known_plans=known, beliefs=self.state.beliefs.all(),
+            ticket=ticket.ticket, view=self._view(ticket.node, ticket.node),
             banned=self.state.tree.bans, known_outcomes=known.outcomes,
         )  # fmt: skip
 
@@ -144,6 +175,8 @@ class Steps:
         assert self.state.tree is not None
         parent = self.state.best_candidate_of(self.state.tree.parent(ticket.node))
         failed = self.state.candidates_of(ticket.node)[-1:] if ticket.mode is WriteMode.REPAIR else []
+        previous = failed[0] if failed else None
+        view = self._view(ticket.node, None)
         return WriteRequest(
             definition=self.parts.jobs.definition,
             target=self.parts.jobs.target,
@@ -151,9 +184,35 @@ class Steps:
             mode=ticket.mode,
             attempt=ticket.attempt,
             parent=None if parent is None else self.solution(parent),
-            previous=self.solution(failed[0]) if failed else None,
-            verdict=self.last_verdict(failed[0]) if failed else None,
+            previous=None if previous is None else self.solution(previous),
+            verdict=None if previous is None else self.last_verdict(previous),
+            ticket=ticket.ticket,
+            node=ticket.node,
+            trouble=self.state.trouble.get(ticket.node),
+            view=view,
+            material="" if view is None else self._material(previous or parent),
+            workloads=self.workloads,
+            merged=self._merged(ticket),
         )
+
+    def _merged(self, ticket: Write) -> str:
+        """The kernel whose gains the plan's last step brings in, when it merges two branches."""
+        node = ticket.plan[-1].second_parent if ticket.plan else None
+        return "" if node is None or self.parts.models is None else self._material(self.state.best_candidate_of(node))
+
+    def _view(self, node: NodeId, material_of: NodeId | None) -> SearchView | None:
+        if self.parts.models is None:
+            return None
+        kernel = None if material_of is None else self.state.best_candidate_of(material_of)
+        return search_view(self.state, node, self._material(kernel))
+
+    def _material(self, candidate: CandidateState | None) -> str:
+        """A kernel and its evaluation as text: the same for everyone who asks about it."""
+        if candidate is None:
+            return ""
+        judged = candidate.verdicts.get("evaluate") or candidate.verdicts.get("promote")
+        verdict = None if judged is None else Verdict.model_validate_json(self.journal.log.get_blob(judged.verdict))
+        return kernel_text(self.solution(candidate), verdict, self.workloads)
 
     def solution(self, candidate: CandidateState) -> Solution:
         return Solution.model_validate_json(self.journal.log.get_blob(candidate.written.solution))
@@ -169,6 +228,10 @@ class Steps:
         match step, answer:
             case ProposeStep(ticket), tuple():
                 self.tell(ticket.ticket, Proposed(tuple(proposal.action for proposal in answer)))
+            case ProposeStep(ticket), Planned():
+                self.record_plan(ticket.ticket, answer)
+            case (ProposeStep(ticket) | WriteStep(ticket)), NoBudget(reason):
+                self.tell(ticket.ticket, Cancelled(reason))
             case WriteStep(ticket), Draft():
                 self.record_candidate(answer, ticket.ticket, ticket.node)
             case ForecastBatch(), Forecasts():
@@ -182,6 +245,17 @@ class Steps:
             case _:
                 raise TypeError(f"{step} was answered with {type(answer).__name__}")
 
+    def record_plan(self, ticket: TicketId, planned: Planned) -> None:
+        """Edits that the document allows now, and the proposals, in one transaction."""
+        before: list[Event] = []
+        if planned.edits and self.state.settings.world_model:
+            settled = {node for node, ids in self.state.by_node.items() if any(self.state.candidates[id].settled for id in ids)}
+            revision = revise(self.state.document, planned.edits, {NodeId(node) for node in settled})
+            before.append(WorldModelRevised(ticket=ticket, edits=tuple(map(edit_record, revision.applied)), refused=revision.refused))
+        if not planned.proposals and planned.trouble:
+            before.append(PlanningFailed(ticket=ticket, reason=planned.trouble))
+        self.tell(ticket, Proposed(tuple(proposal.action for proposal in planned.proposals)), *before)
+
     def record_candidate(self, draft: Draft, ticket: TicketId | None, node: int) -> CandidateState:
         solution, number = draft.solution, len(self.state.candidates)
         blob = self.journal.put_blob(solution.model_dump_json())
@@ -189,6 +263,7 @@ class Steps:
             CandidateWritten(
                 candidate=number, ticket=ticket, node=node, solution=blob, digest=solution.digest,
                 name=solution.name, language=solution.spec.language, origin=draft.origin,
+                followed=draft.followed, did=draft.did, tunables=draft.tunables,
             )
         )  # fmt: skip
         return self.state.candidates[number]
@@ -248,7 +323,11 @@ class Steps:
             raise Unavailable(f"evaluator {self.parts.evaluator.name}: {MAX_LOSSES} evaluations without an answer, the last: {reason}")
 
     def book_lost(self, reason: str) -> None:
-        """Evaluations that the log shows as running but nobody runs: book their time, so that they run again."""
+        """Evaluations that the log shows as running but nobody runs: book their time, so that they run again. Model calls likewise."""
+        if self.parts.models is not None:
+            self.parts.models.book_answered(self.journal)
+        for call in [call for call in self.state.calls.values() if call.in_flight]:
+            self.journal.record(ModelCallLost(call=call.started.call, reason=reason))
         for candidate in self.state.candidates.values():
             if candidate.running is None:
                 continue
@@ -298,3 +377,10 @@ class Steps:
     def tell(self, ticket: TicketId, outcome: Outcome, *before: Event) -> None:
         assert self.state.tree is not None
         self.journal.record_changes(self.state.tree.tell(ticket, outcome), *before, durable=True)
+
+
+def _within_budget(call: Callable[[Request], Answer], request: Request) -> Answer:
+    try:
+        return call(request)
+    except OutOfBudget as refusal:
+        return NoBudget(str(refusal))

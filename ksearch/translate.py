@@ -75,7 +75,9 @@ def failed_stage(verdict: Verdict) -> str:
     return str(verdict.stage) if verdict.stage is not None else str(verdict.status)
 
 
-def evidence(node: NodeId, action: Action, reward_: float | None, parent_reward: float | None, stage: str | None) -> Evidence:
+def evidence(
+    node: NodeId, action: Action, reward_: float | None, parent_reward: float | None, stage: str | None, followed: bool = True
+) -> Evidence:
     """What a settled write teaches about the plan's last step; the gain is known only when both ends are."""
     gain = reward_ - parent_reward if reward_ is not None and parent_reward is not None else None
-    return Evidence(node=node, action=action, passed=reward_ is not None, gain=gain, failed_stage=stage)
+    return Evidence(node=node, action=action, passed=reward_ is not None, gain=gain, failed_stage=stage, followed=followed)

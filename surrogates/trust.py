@@ -130,8 +130,11 @@ def covered(passing: Sequence[Judged]) -> float:
 
 
 def gain_rank(passing: Sequence[Judged]) -> float:
-    """Spearman's correlation of said and measured gains; 0 when either says nothing."""
-    pairs = [(one.said_gain, one.gain) for one in passing if one.gain is not None]
+    """Spearman's correlation of forecast and measured gains; 0 when either says nothing.
+
+    Of the forecasts before calibration: the bias drifts with the outcomes, which would give a constant an order of its own.
+    """
+    pairs = [(one.raw.mu - one.parent_reward, one.gain) for one in passing if one.gain is not None]
     return spearman([said for said, _ in pairs], [gain for _, gain in pairs])
 
 

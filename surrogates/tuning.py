@@ -116,8 +116,8 @@ def drawn_streams(known: Sequence[Judged], seed: int) -> Iterator[tuple[Judged, 
 
 def replayed(setting: Setting, streams: Sequence[Sequence[Judged]], sigma_noise: float) -> Replayed:
     regrets, missed, measured, considered = [], 0, [], []
-    for stream in streams:
-        outcome = _Replay(setting, stream)
+    for number, stream in enumerate(streams):
+        outcome = _Replay(setting, stream, random.Random(f"audits/{number}"))
         best = max((one.reward for one in stream if one.reward is not None), default=0.0)
         regrets.append(math.expm1(max(0.0, best - outcome.best)))
         missed += best - outcome.best > 2.0 * sigma_noise
@@ -133,13 +133,13 @@ class _Replay:
     Their number is the same for every setting: what the largest m leaves of the stream.
     """
 
-    def __init__(self, setting: Setting, stream: Sequence[Judged]) -> None:
+    def __init__(self, setting: Setting, stream: Sequence[Judged], rng: random.Random) -> None:
         self.m = candidates_for_each(setting.budget)
         self.setting = setting
         self.spent_at = max(1, math.floor(len(stream) / MOST_CANDIDATES))
         self.measured, self.considered = 0, 0
         self.best = min(one.parent_reward for one in stream)
-        rng, due = random.Random(len(stream)), 0.0
+        due = 0.0
         source = iter(stream)
         while self.measured < self.spent_at:
             due += self.m

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 import shutil
 from collections.abc import Callable, Mapping
 
 import pytest
+
+# A key of the developer's own would make `--planner auto` ask a paid model in the middle of a test.
+for _name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
+    os.environ.pop(_name, None)
 
 
 @functools.cache

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from ksearch.tree.node import Refusal
 from ksearch.tree.types import Action, NodeId, Plan, PlanKey
+from ksearch.tree.views import ArmOutcome
+from ksearch.worldmodel.claims import ClaimScores
+from ksearch.worldmodel.document import Document, Edit
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,63 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """One step of a path: the action, the node it leads to, and its measured gain over its parent (nats; None unless known)."""
+
+    node: NodeId
+    action: Action
+    gain: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchView:
+    """The search as seen from one node, for whoever plans or writes there. Rewards are ln(baseline / candidate), nats.
+
+    `path` leads from the root to the node, `best_path` to the incumbent. `arms` are the node's own children, `siblings` those beside
+    it, `elsewhere` the outcomes of other plans worth knowing, best first. `remarks` gives, for some nodes, what the judge said.
+    `material` is the node's kernel with its measurements, as text.
+    """
+
+    node: NodeId
+    path: tuple[Stretch, ...]
+    best_path: tuple[Stretch, ...]
+    arms: tuple[ArmOutcome, ...]
+    siblings: tuple[ArmOutcome, ...]
+    elsewhere: tuple[ArmOutcome, ...]
+    queued: tuple[Action, ...]
+    inherited: tuple[Action, ...]
+    """Untried proposals at the parent of a node where nothing was ever proposed; else empty."""
+    refused: tuple[Refusal, ...]
+    reward: float | None
+    best_reward: float
+    root_reward: float
+    honesty: float
+    document: Document
+    beliefs: tuple[Belief, ...] = ()
+    scores: ClaimScores | None = None
+    remarks: Mapping[NodeId, str] = field(default_factory=dict)
+    material: str = ""
+    refused_edits: tuple[str, ...] = ()
+    tunables: tuple[tuple[str, str, str], ...] = ()
+    """Constants that the author of this node's kernel declared worth other values: file, name, value."""
+    may_merge: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A planner's whole answer. `edits` are proposed changes of the document, `trouble` says why there are no proposals."""
+
+    proposals: tuple[Proposal, ...]
+    edits: tuple[Edit, ...] = ()
+    trouble: str | None = None
+
+
+def proposals_of(answer: tuple[Proposal, ...] | Planned) -> tuple[Proposal, ...]:
+    """Of a planner that may also edit the document, or of one that only proposes."""
+    return answer.proposals if isinstance(answer, Planned) else answer
+
+
+@dataclass(frozen=True, slots=True)
 class ProposeRequest:
     """Everything a planner may look at when asked for `count` actions below `plan`.
 
@@ -65,6 +126,9 @@ class ProposeRequest:
     count: int
     known_plans: Container[PlanKey]
     beliefs: tuple[Belief, ...] = ()
+    ticket: int | None = None
+    view: SearchView | None = None
+    """None where no planner wants it."""
     banned: frozenset[str] = frozenset()
     """Techniques and action keys that the user wants no more of; the tree refuses them too."""
     known_outcomes: Container[str] = ()
@@ -76,4 +140,6 @@ class Planner(Protocol):
     @property
     def name(self) -> str: ...
 
-    def propose(self, request: ProposeRequest) -> tuple[Proposal, ...]: ...
+    def propose(self, request: ProposeRequest) -> tuple[Proposal, ...] | Planned:
+        """Proposals alone, or with edits of the document."""
+        ...

@@ -38,8 +38,8 @@ def main() -> None:
     for name in FORECASTERS:
         print(summary(name, [row[name] for row in rows.values()]))
     if options.json is not None:
-        plain = {source: {name: asdict(scores) for name, scores in row.items()} for source, row in rows.items()}
-        options.json.write_text(json.dumps(plain, indent=1) + "\n")
+        document = {source: {name: asdict(scores) for name, scores in row.items()} for source, row in rows.items()}
+        options.json.write_text(json.dumps(document, indent=1) + "\n")
 
 
 def line(source: str, name: str, scores: Scores) -> str:

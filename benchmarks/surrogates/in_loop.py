@@ -32,19 +32,21 @@ from ksearch.surrogates.types import Forecast, Forecaster, Sample
 
 @dataclass
 class Liar:
-    """Honest for `honest` verdicts, by the statistical forecaster; then it lies."""
+    """Honest for `honest` verdicts of its own search, by the statistical forecaster; then it lies."""
 
     kind: str
     honest: int
     inner: Statistical = field(default_factory=Statistical)
     seen: int = 0
+    definition: str = ""
     name: str = "liar"
 
     def learn(self, sample: Sample) -> None:
-        self.seen += 1
+        self.seen += sample.definition == self.definition
         self.inner.learn(sample)
 
     def forecast(self, sample: Sample) -> Forecast | None:
+        self.definition = sample.definition
         said = self.inner.forecast(sample)
         if said is None or self.seen < self.honest:
             return said
@@ -67,7 +69,7 @@ def arms(liars: bool) -> Sequence[Arm]:
     plain = [Arm("none", 0.0, None), Arm("auto", "auto", Statistical), Arm("0.75", 0.75, Statistical)]
     lying = [
         Arm(f"{kind} from {honest}", 0.75, lambda kind=kind, honest=honest: Liar(kind, honest))  # type: ignore[misc]
-        for kind in ("inverted", "constant", "overconfident") for honest in (0, 30)
+        for kind in ("inverted", "constant", "overconfident") for honest in (0, 40)
     ]  # fmt: skip
     return [*plain, *lying] if liars else plain
 

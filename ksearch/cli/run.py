@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ksearch.cli.options import Json, RunName, RunsDir, overlay
+from ksearch.errors import BadInput
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +36,11 @@ def run_command(
     allow_libraries: Annotated[
         bool | None, typer.Option("--allow-libraries", help="Let candidates call vendor libraries; labels the result.")
     ] = None,
-    planner: Annotated[str | None, typer.Option(help="auto or playbook.")] = None,
+    planner: Annotated[str | None, typer.Option(help="auto, playbook or llm (auto: llm where a key is set).")] = None,
+    coder: Annotated[str | None, typer.Option(help="auto, playbook or llm (auto: as the planner).")] = None,
+    model: Annotated[str | None, typer.Option(help="anthropic:MODEL, openai:MODEL or command:PROGRAM, for all roles.")] = None,
+    world_model: Annotated[bool | None, typer.Option("--world-model/--no-world-model", help="Lessons and beliefs in prompts.")] = None,
+    merging: Annotated[bool | None, typer.Option("--merge/--no-merge", help="Steps that combine two branches.")] = None,
     policy: Annotated[str | None, typer.Option(help="puct, puct-mean, greedy, evolution, best-of-n or random.")] = None,
     surrogate: Annotated[
         str | None, typer.Option(help="Who forecasts candidates: auto, none, neighbours, statistical, llm or ensemble.")
@@ -58,19 +63,28 @@ def run_command(
     seed: Annotated[int | None, typer.Option(help="Seed of the search's own random choices.")] = None,
     runs_dir: RunsDir = None,
     name: Annotated[str | None, typer.Option(help="Name of the run (else made of the time and the definition).")] = None,
+    replay: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Run a stored run's answers and verdicts through this program again, offline.")
+    ] = None,
+    reuse_answers: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Take a model's answer from a stored run where the request is the same.")
+    ] = None,
     json: Json = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be used and what it may cost, then stop.")] = False,
 ) -> None:
-    from ksearch.errors import BadInput
     from ksearch.session import branch_run, dry_run_lines, new_run
     from ksearch.settings import load_overlay, merge, parse_assignment, resolve
 
+    if replay is not None:
+        from ksearch.replay.run import replay_run
+
+        raise typer.Exit(replay_run(replay, runs_dir=runs_dir, name=name, as_json=json))
     flags = overlay(
         {
             "definition": definition, "dataset": dataset, "start": start, "baseline": baseline, "workloads": workloads,
             "objective": objective, "device": device, "languages": tuple(language or ()), "allow_libraries": allow_libraries,
-            "planner": planner, "policy": policy, "surrogate": surrogate, "surrogate_budget": surrogate_budget,
-            "evaluator": evaluator, "seed": seed,
+            "planner": planner, "coder": coder, "llm.model": model, "world_model": world_model, "merge": merging,
+            "policy": policy, "surrogate": surrogate, "surrogate_budget": surrogate_budget, "evaluator": evaluator, "seed": seed,
             "budget.max_evaluations": max_evaluations, "budget.max_gpu_seconds": max_gpu_seconds, "budget.max_usd": max_usd,
             "budget.max_tokens": max_tokens, "budget.max_time_s": max_time, "evaluation.timeout_s": timeout,
         }
@@ -87,7 +101,7 @@ def run_command(
     if dry_run:
         dry_run_lines(settings, as_json=json)
         return
-    raise typer.Exit(new_run(settings, runs_dir=runs_dir, name=name, as_json=json))
+    raise typer.Exit(new_run(settings, runs_dir=runs_dir, name=name, as_json=json, reuse=reuse_answers))
 
 
 def _preset(config: str, flags: dict[str, object], load) -> list[dict[str, object]]:  # type: ignore[no-untyped-def]

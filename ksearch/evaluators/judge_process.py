@@ -7,6 +7,7 @@ import os
 import sys
 
 from ksearch.evaluators.line_process import LineProcess
+from ksearch.store.guard import without_secrets
 
 
 class JudgeProcess(LineProcess):
@@ -17,7 +18,7 @@ class JudgeProcess(LineProcess):
         arguments = [sys.executable, "-m", "ksearch.judge", "--lifeline", str(lifeline), "--warm", device]
         paths = os.pathsep.join(path for path in sys.path if path)
         try:
-            super().__init__(arguments, env={**os.environ, "PYTHONPATH": paths}, pass_fds=(lifeline,))
+            super().__init__(arguments, env={**without_secrets(os.environ), "PYTHONPATH": paths}, pass_fds=(lifeline,))
         finally:
             os.close(lifeline)
 

@@ -43,6 +43,7 @@ from ksearch.store.log import EventLog, InboxAnswer, InboxRow
 from ksearch.tree import Tree
 from ksearch.tree.types import ROOT, Proposed, WriteMode
 from ksearch.worldmodel.playbook import PlaybookPlanner
+from ksearch.worldmodel.types import proposals_of
 
 BLOCKS = 6
 """Paired blocks of a promotion, as the judge takes at least."""
@@ -167,7 +168,7 @@ class ReplaySteps(Steps):
         match step:
             case ProposeStep(ticket):
                 offered = self.parts.planner.propose(self._propose_request(step))
-                self.proposed[ticket.ticket] = Proposed(tuple(proposal.action for proposal in offered))
+                self.proposed[ticket.ticket] = Proposed(tuple(proposal.action for proposal in proposals_of(offered)))
                 return self.clock.after(PROPOSE_SECONDS)
             case WriteStep():
                 return self.clock.after(WRITE_SECONDS)

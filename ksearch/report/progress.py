@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from ksearch.report.text import us
 from ksearch.store.events import (
+    BudgetBlocked,
     EvaluationLost,
     EvaluationSettled,
     Event,
     ForecastMade,
     IncumbentChanged,
+    ModelCallSettled,
     NothingWritten,
+    PlanningFailed,
     RequestAnswered,
     RootSettled,
     TicketSettled,
@@ -108,6 +111,8 @@ class LiveView(PlainView):
         rows = [bar("evaluations", state.evaluations, limits.max_evaluations), bar("seconds", seconds, limits.max_time_s)]
         if limits.max_gpu_seconds is not None:
             rows.append(bar("GPU-seconds", float(state.ledger.spent.gpu_seconds), limits.max_gpu_seconds))
+        if limits.max_usd is not None:
+            rows.append(bar("US cents", float(state.ledger.spent.usd) * 100, limits.max_usd * 100))
         rows.append(f"incumbent    {incumbent_text(state)}")
         if state.tree is not None:
             rows.append(f"in flight    {', '.join(_in_flight(state)) or 'nothing'}")
@@ -145,6 +150,12 @@ def describe(event: Event, state: RunState) -> str | None:
             return f"root settled at {event.reward:+.3f} ln over the baseline; the search begins"
         case NothingWritten():
             return f"ticket {event.ticket}: nothing to write ({event.reason})"
+        case PlanningFailed():
+            return f"ticket {event.ticket}: no proposals ({event.reason})"
+        case BudgetBlocked():
+            return f"no further model call: {event.reason}"
+        case ModelCallSettled(error=str(error)):
+            return f"model call {event.call}: {error}"
         case RequestAnswered():
             return f"{event.origin} asks: {event.request}: {event.outcome}" + ("" if event.reason is None else f" ({event.reason})")
         case ForecastMade():

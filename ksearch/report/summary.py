@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from ksearch.judge.verdict import Verdict
+from ksearch.llm.spending import spent_on
 from ksearch.report.text import us
+from ksearch.settings import BudgetSettings
 from ksearch.store.events import RunEnded
 from ksearch.store.fold import RunState
 from ksearch.store.log import EventLog
@@ -40,6 +42,8 @@ class Incumbent(_Out):
 
 
 class Cost(_Out):
+    """Tokens: `input_tokens` were not read from a provider's cache, `cached_tokens` were; a lost call counts whole as input."""
+
     usd: float
     input_tokens: int
     cached_tokens: int
@@ -83,7 +87,7 @@ def summarise(state: RunState, log: EventLog, ending: RunEnded, solution: Path |
     incumbent = None
     if best is not None and solution is not None:
         incumbent = Incumbent(latency_us=best.latency_us, speedup=best.baseline_us / best.latency_us, solution=str(solution))
-    budget = _budget(state)
+    budget, models = _budget(state), spent_on(state.calls.values())
     return RunSummary(
         run=state.header.run,
         definition=state.header.definition_name,
@@ -98,7 +102,10 @@ def summarise(state: RunState, log: EventLog, ending: RunEnded, solution: Path |
         regimes=() if verdict is None else tuple(_regimes(verdict)),
         budget=budget,
         cost=Cost(
-            usd=budget["usd"].spent, input_tokens=int(budget["tokens"].spent), cached_tokens=0, output_tokens=0,
+            usd=budget["usd"].spent,
+            input_tokens=models.usage.input + models.usage.written + models.unseen,
+            cached_tokens=models.usage.cached,
+            output_tokens=models.usage.output,
             gpu_seconds=budget["gpu_seconds"].spent, wall_seconds=round(state.wall_seconds, 3),
         ),
     )  # fmt: skip
@@ -164,12 +171,20 @@ def print_summary(summary: RunSummary, as_json: bool) -> None:
     cost = summary.cost
     console.print(
         f"cost      {summary.evaluations} evaluations, {cost.gpu_seconds:.0f} GPU-seconds, {cost.wall_seconds:.0f} s, "
-        f"{cost.usd:.2f} US dollars"
+        f"{cost.usd:.2f} US dollars{_tokens(cost)}"
     )
     console.print(f"tree      ksearch tree {summary.run}")
     if summary.status in ("interrupted", "budget", "error", "no_candidate"):
         more = " --set budget.max_evaluations=N" if summary.status in ("budget", "no_candidate") else ""
         console.print(f"go on     ksearch resume {summary.run}{more}")
+
+
+def _tokens(cost: Cost) -> str:
+    read = cost.input_tokens + cost.cached_tokens
+    if not read + cost.output_tokens:
+        return ""
+    share = f" ({cost.cached_tokens / read:.0%} from the cache)" if read else ""
+    return f", {read:,} tokens in{share}, {cost.output_tokens:,} out"
 
 
 def _print_incumbent(summary: RunSummary, incumbent: Incumbent, console: object) -> None:
@@ -191,6 +206,14 @@ def _print_incumbent(summary: RunSummary, incumbent: Incumbent, console: object)
     console.print(f"solution  {incumbent.solution}", style=None)
 
 
+def _model_cost(budget: BudgetSettings, uses_models: bool) -> str:
+    if not uses_models:
+        return "0 US dollars, 0 tokens (the playbook asks no model)"
+    limits = [f"{budget.max_usd:g} US dollars"] if budget.max_usd is not None else []
+    limits += [f"{budget.max_tokens:,} tokens"] if budget.max_tokens is not None else []
+    return "up to " + " and ".join(limits)
+
+
 def print_dry_run(setup: Setup, as_json: bool) -> None:
     """What a run would use, and the most it may cost."""
     settings = setup.settings
@@ -201,7 +224,8 @@ def print_dry_run(setup: Setup, as_json: bool) -> None:
             "settings": settings.model_dump(mode="json"), "device": setup.device.spec, "device_name": setup.device.name,
             "languages": setup.target.languages, "family": setup.family_name, "workloads": len(setup.full), "subset": len(setup.subset),
             "cost": {
-                "usd": 0.0, "tokens": 0,
+                "usd": settings.budget.max_usd if setup.uses_models else 0.0,
+                "tokens": settings.budget.max_tokens if setup.uses_models else 0,
                 "max_evaluations": settings.budget.max_evaluations, "max_wall_seconds": settings.budget.max_time_s,
             },
         }  # fmt: skip
@@ -212,5 +236,5 @@ def print_dry_run(setup: Setup, as_json: bool) -> None:
     evaluations, seconds = settings.budget.max_evaluations, settings.budget.max_time_s
     most = f"{evaluations} evaluations" if evaluations is not None else "no limit on evaluations"
     longest = f"{seconds:g} s" if seconds is not None else "no time limit"
-    print(f"cost        0 US dollars, 0 tokens (the playbook asks no model); at most {most}, {longest}")  # noqa: T201
+    print(f"cost        {_model_cost(settings.budget, setup.uses_models)}; at most {most}, {longest}")  # noqa: T201
     print("dry run: nothing was written", file=sys.stderr)  # noqa: T201

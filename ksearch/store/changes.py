@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ksearch.store.events import (
     ArmOpenedEvent,
+    EditRecord,
     IdeaBanned,
     IdeaUnbanned,
     NodePinned,
@@ -35,6 +36,7 @@ from ksearch.tree.types import (
     Write,
     WriteMode,
 )
+from ksearch.worldmodel.document import Edit, Insert, Kind, Merge, Prune, Split, Update
 
 _UNMEASURED: dict[str, type[Failed] | type[Skipped] | type[Cancelled]] = {"failed": Failed, "skipped": Skipped, "cancelled": Cancelled}
 
@@ -129,3 +131,32 @@ def _outcome(event: TicketSettled) -> Outcome:
             raise ValueError(f"ticket {event.ticket}: measured without a reward")
         return Measured(event.reward)
     return _UNMEASURED[event.outcome](event.reason or "")
+
+
+def edit_record(edit: Edit) -> EditRecord:
+    match edit:
+        case Insert(kind, text, refuted_by, nodes):
+            return EditRecord(op="insert", kind=kind, texts=(text,), refuted_by=refuted_by, nodes=nodes)
+        case Update(id, text, refuted_by, nodes):
+            return EditRecord(op="update", ids=(id,), texts=(text,), refuted_by=refuted_by, nodes=nodes)
+        case Split(id, first, second):
+            return EditRecord(op="split", ids=(id,), texts=(first, second))
+        case Merge(ids, text):
+            return EditRecord(op="merge", ids=ids, texts=(text,))
+        case Prune(id):
+            return EditRecord(op="prune", ids=(id,))
+
+
+def to_edit(record: EditRecord) -> Edit:
+    nodes = tuple(NodeId(node) for node in record.nodes)
+    match record.op:
+        case "insert":
+            return Insert(Kind(record.kind), record.texts[0], record.refuted_by, nodes)
+        case "update":
+            return Update(record.ids[0], record.texts[0], record.refuted_by, nodes)
+        case "split":
+            return Split(record.ids[0], record.texts[0], record.texts[1])
+        case "merge":
+            return Merge(record.ids, record.texts[0])
+        case "prune":
+            return Prune(record.ids[0])

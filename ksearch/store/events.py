@@ -7,6 +7,7 @@ by their SHA-256.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -17,6 +18,8 @@ from ksearch.tree.types import Action
 
 Digest: TypeAlias = str
 CandidateId: TypeAlias = int
+CallEnding: TypeAlias = Literal["complete", "refused", "truncated", "broken", "failed"]
+"""How a model call ended: with an answer (of three kinds), with one that broke off, or with none."""
 
 
 class _Event(BaseModel):
@@ -54,6 +57,8 @@ class RunCreated(_Event):
     """Model of the device, as its driver or the kernel names it; a resume on another model is refused."""
     family: str | None
     """The playbook's template family; None when the definition has no templates."""
+    arch: str | None = None
+    """The GPU's architecture ('sm_90'), which what is written depends on; None on a cpu and in logs older than this field."""
     branched: Origin | None = None
     """None: it began with nothing."""
 
@@ -79,6 +84,11 @@ class CandidateWritten(_Event):
     name: str
     language: str
     origin: str
+    followed: bool = True
+    """False: the code does what `did` says instead of the plan's last step, which then gets no credit."""
+    did: str = ""
+    tunables: tuple[tuple[str, str, str], ...] = ()
+    """Constants that its author declared worth other values: file, name, value."""
 
 
 class NothingWritten(_Event):
@@ -114,7 +124,7 @@ class ForecastMade(_Event):
     """A forecaster answered on a candidate, from what was known before its verdict. The quantiles are None when it had nothing to say.
 
     `m` is the number of candidates for each measurement at that moment, `audit` whether this one is measured whatever the
-    forecast says, `known` how many outcomes the forecaster had learnt from.
+    forecast says, `known` how many of this run's outcomes the forecaster had learnt from.
     """
 
     type: Literal["forecast_made"] = "forecast_made"
@@ -237,6 +247,85 @@ class IncumbentChanged(_Event):
     baseline_us: float
 
 
+class EditRecord(_Event):
+    """One edit of the world model's document, flat; `op` decides which fields count (see worldmodel/document.py)."""
+
+    op: Literal["insert", "update", "split", "merge", "prune"]
+    kind: str = ""
+    ids: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    refuted_by: str = ""
+    nodes: tuple[int, ...] = ()
+
+
+class ModelCallStarted(_Event):
+    """A language model is asked. `usd` and `tokens` are the reservation: an upper bound of what the call can take."""
+
+    type: Literal["model_call_started"] = "model_call_started"
+    call: int
+    role: str
+    model: str
+    ticket: int | None
+    node: int | None
+    request: Digest
+    """Blob of the request's canonical JSON: its digest is the request's identity."""
+    usd: Decimal
+    tokens: int
+
+
+class ModelCallSettled(_Event):
+    """The call ended. `answer` is the blob of the reply, None when there is none."""
+
+    type: Literal["model_call_settled"] = "model_call_settled"
+    call: int
+    ending: CallEnding
+    answer: Digest | None
+    input: int
+    cached: int
+    written: int
+    output: int
+    usd: Decimal
+    estimated: bool
+    """The provider didn't say what it counted: for a broken answer these are its upper bounds."""
+    tries: int
+    seconds: float
+    error: str | None = None
+    reused: bool = False
+    """Taken from another run's record: nothing was asked and nothing spent."""
+
+
+class ModelCallLost(_Event):
+    """The process ended while the call was in flight: it is booked at its reservation."""
+
+    type: Literal["model_call_lost"] = "model_call_lost"
+    call: int
+    reason: str
+
+
+class WorldModelRevised(_Event):
+    """The planner's edits of the world model, of which only legal ones took effect; `refused` says why the others didn't."""
+
+    type: Literal["world_model_revised"] = "world_model_revised"
+    ticket: int
+    edits: tuple[EditRecord, ...]
+    refused: tuple[str, ...] = ()
+
+
+class PlanningFailed(_Event):
+    """A planner's answer held nothing to try, and why; the ticket then settles with no proposals."""
+
+    type: Literal["planning_failed"] = "planning_failed"
+    ticket: int
+    reason: str
+
+
+class BudgetBlocked(_Event):
+    """A model call did not fit into what is left and was not made; no new work begins until a limit is raised."""
+
+    type: Literal["budget_blocked"] = "budget_blocked"
+    ticket: int | None
+    resource: str
+    reason: str
 class NodePinned(_Event):
     """The search goes to this plan first from now on."""
 
@@ -309,6 +398,12 @@ Event: TypeAlias = (
     | TicketIssued
     | TicketSettled
     | IncumbentChanged
+    | ModelCallStarted
+    | ModelCallSettled
+    | ModelCallLost
+    | WorldModelRevised
+    | PlanningFailed
+    | BudgetBlocked
     | NodePinned
     | NodeUnpinned
     | IdeaBanned

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 
 from ksearch.budget import Amounts, Ledger, LedgerError, Limits
 from ksearch.settings import BudgetSettings, Settings
-from ksearch.store.changes import TreeEvent, to_change
+from ksearch.store.changes import TreeEvent, to_change, to_edit
 from ksearch.store.errors import StoreError
 from ksearch.store.events import (
     ArmOpenedEvent,
+    BudgetBlocked,
     BudgetChanged,
     CandidateId,
     CandidateRecalled,
@@ -27,10 +28,14 @@ from ksearch.store.events import (
     IdeaBanned,
     IdeaUnbanned,
     IncumbentChanged,
+    ModelCallLost,
+    ModelCallSettled,
+    ModelCallStarted,
     NodePinned,
     NodeUnpinned,
     NothingWritten,
     Opened,
+    PlanningFailed,
     RequestAnswered,
     RootSettled,
     RunCreated,
@@ -38,6 +43,7 @@ from ksearch.store.events import (
     SurrogateOpened,
     TicketIssued,
     TicketSettled,
+    WorldModelRevised,
     parse_event,
 )
 from ksearch.store.forecasts import SurrogateState
@@ -45,6 +51,7 @@ from ksearch.translate import evidence
 from ksearch.tree import Tree, policy_named
 from ksearch.tree.types import Cancelled, Failed, Foreseen, Issued, Measured, NodeId, Settled, Ticket, Write
 from ksearch.worldmodel.beliefs import Beliefs, revised
+from ksearch.worldmodel.document import Document, edited
 from ksearch.worldmodel.types import Belief, Evidence
 
 ROOT_KEY = "root"
@@ -72,6 +79,19 @@ class CandidateState:
     @property
     def id(self) -> CandidateId:
         return self.written.candidate
+
+
+@dataclass(slots=True)
+class ModelCall:
+    """One call of a language model: in flight until it is settled or lost."""
+
+    started: ModelCallStarted
+    settled: ModelCallSettled | None = None
+    lost: bool = False
+
+    @property
+    def in_flight(self) -> bool:
+        return self.settled is None and not self.lost
 
 
 @dataclass(slots=True)
@@ -112,6 +132,16 @@ class Books:
     def root_answered(self, candidate: CandidateState) -> None:
         self.ledger.settle(_root_key(candidate), Amounts.of(evaluations=1, gpu_seconds=candidate.device_seconds))
 
+    def call_started(self, event: ModelCallStarted) -> None:
+        self.ledger.hold(_call_key(event.call), Amounts(usd=event.usd, tokens=event.tokens))
+
+    def call_settled(self, event: ModelCallSettled) -> None:
+        tokens = event.input + event.cached + event.written + event.output
+        self.ledger.settle(_call_key(event.call), Amounts(usd=event.usd, tokens=tokens))
+
+    def call_lost(self, event: ModelCallLost) -> None:
+        self.ledger.settle(_call_key(event.call), self.ledger.reservations[_call_key(event.call)])
+
     def learn(self, taught: Evidence) -> None:
         if taught.followed:
             technique = taught.action.technique
@@ -132,6 +162,15 @@ class RunState:
     by_node: dict[int, list[CandidateId]] = field(default_factory=dict)
     open_tickets: dict[int, Ticket] = field(default_factory=dict)
     nothing_written: dict[int, str] = field(default_factory=dict)
+    trouble: dict[int, str] = field(default_factory=dict)
+    """Nodes whose last attempt gave no code, and why."""
+    planning_failed: dict[int, str] = field(default_factory=dict)
+    document: Document = field(default_factory=Document)
+    refused_edits: tuple[str, ...] = ()
+    """Of the planner's last answer: shown to it the next time."""
+    calls: dict[int, ModelCall] = field(default_factory=dict)
+    blocked: str | None = None
+    """Why no model call fits the budget any more; None while calls fit or none was tried."""
     why: dict[int, str] = field(default_factory=dict)
     surrogate: SurrogateState | None = None
     incumbent: IncumbentChanged | None = None
@@ -217,6 +256,8 @@ class RunState:
                 self._written(event)
             case NothingWritten():
                 self.nothing_written[event.ticket] = event.reason
+                if event.ticket in self.open_tickets:
+                    self.trouble[self.open_tickets[event.ticket].node] = event.reason
             case SurrogateOpened():
                 assert self.root is not None, "candidates are forecast once there is a tree"
                 self.surrogate = SurrogateState.begin(event, self.root.sigma_noise, self.settings.surrogate_budget)
@@ -236,7 +277,18 @@ class RunState:
                 if event.candidate not in self.candidates:
                     raise BrokenLog(f"candidate {event.candidate} became the incumbent before it was written")
                 self.incumbent = event
+            case ModelCallStarted() | ModelCallSettled() | ModelCallLost():
+                self._call(event)
+            case WorldModelRevised():
+                self.refused_edits = event.refused
+                for edit in event.edits:
+                    self.document = edited(self.document, to_edit(edit))
+            case PlanningFailed():
+                self.planning_failed[event.ticket] = event.reason
+            case BudgetBlocked():
+                self.blocked = event.reason
             case BudgetChanged():
+                self.blocked = None
                 self.settings = self.settings.model_copy(update={"budget": event.budget})
                 if self.books is not None:
                     self.books.ledger.limits = _limits(event.budget)
@@ -280,15 +332,16 @@ class RunState:
         if isinstance(change.outcome, Measured | Failed):
             if candidate is not None:
                 candidate.settled = change.outcome
-            self._learn(ticket, change.outcome)
+            followed = candidate is not None and candidate.written.followed  # where no code was written, no technique was tried
+            self._learn(ticket, change.outcome, followed)
 
-    def _learn(self, ticket: Write, outcome: Measured | Failed) -> None:
+    def _learn(self, ticket: Write, outcome: Measured | Failed, followed: bool) -> None:
         if self.books is None or self.tree is None or not ticket.plan:
             return
         reward = outcome.reward if isinstance(outcome, Measured) else None
         stage = outcome.stage if isinstance(outcome, Failed) else None
         parent = self.tree.parent(ticket.node)
-        self.books.learn(evidence(ticket.node, ticket.plan[-1], reward, self.tree.own_best(parent), stage))
+        self.books.learn(evidence(ticket.node, ticket.plan[-1], reward, self.tree.own_best(parent), stage, followed))
 
     def _surrogate_event(self, event: ForecastMade | CandidateRetired | CandidateRecalled) -> None:
         if self.surrogate is None:
@@ -334,6 +387,7 @@ class RunState:
         self.candidates[event.candidate] = CandidateState(event, ticket=event.ticket)
         self.by_digest.setdefault(event.digest, event.candidate)
         self.by_node.setdefault(event.node, []).append(event.candidate)
+        self.trouble.pop(event.node, None)
         if event.ticket is not None:
             self.by_ticket[event.ticket] = event.candidate
 
@@ -357,6 +411,21 @@ class RunState:
         if self.books is not None and candidate.written.ticket is None:
             self.books.root_answered(candidate)
 
+    def _call(self, event: ModelCallStarted | ModelCallSettled | ModelCallLost) -> None:
+        match event:
+            case ModelCallStarted():
+                self.calls[event.call] = ModelCall(event)
+                if self.books is not None:
+                    self.books.call_started(event)
+            case ModelCallSettled():
+                self.calls[event.call].settled = event
+                if self.books is not None:
+                    self.books.call_settled(event)
+            case ModelCallLost():
+                self.calls[event.call].lost = True
+                if self.books is not None:
+                    self.books.call_lost(event)
+
     def _root(self, event: RootSettled) -> None:
         self.root = event
         self.tree = Tree(root_reward=event.reward, sigma_noise=event.sigma_noise, policy=policy_named(self.settings.policy))
@@ -366,6 +435,10 @@ class RunState:
 
 def _key(ticket: int) -> str:
     return f"ticket-{ticket}"
+
+
+def _call_key(call: int) -> str:
+    return f"call-{call}"
 
 
 def _root_key(candidate: CandidateState) -> str:

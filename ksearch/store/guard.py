@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ksearch.store.errors import SecretRefused
 
@@ -25,9 +25,19 @@ def refuse_secrets(texts: Iterable[str], blobs: Iterable[bytes] = ()) -> None:
             raise SecretRefused(f"an event or blob holds the value of {name}; it was not stored")
 
 
+def is_secret(name: str) -> bool:
+    """Whether a variable of this name holds a key, by convention."""
+    return name.upper().endswith(_SUFFIXES)
+
+
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment for a process that has no business with keys."""
+    return {name: value for name, value in environ.items() if not is_secret(name)}
+
+
 def _keys() -> list[tuple[str, frozenset[str]]]:
     """Names of the key variables, with the ways in which their value may be spelt in JSON."""
-    found = [(name, value) for name, value in os.environ.items() if len(value) >= _SHORTEST and name.upper().endswith(_SUFFIXES)]
+    found = [(name, value) for name, value in os.environ.items() if len(value) >= _SHORTEST and is_secret(name)]
     return [(name, _spellings(value)) for name, value in found]
 
 

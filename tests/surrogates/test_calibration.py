@@ -6,7 +6,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ksearch.surrogates.calibration import PSEUDO_OUTCOMES, Calibration
@@ -70,7 +70,8 @@ def test_probabilities_stay_probabilities(outcomes: list[tuple[float, bool]]) ->
     assert all(0.0 < mapped(p / 10) < 1.0 for p in range(11))
 
 
-@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=MANY, max_size=200))
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=MANY, max_size=MANY + 30))
 def test_the_isotonic_map_rises(outcomes: list[tuple[float, bool]]) -> None:
     mapped = fit_isotonic(outcomes)
     values = [mapped(p / 50) for p in range(51)]

@@ -73,6 +73,15 @@ def test_one_that_turns_is_off_within_a_score_of_verdicts(liar: str, seed: int, 
     assert not record.standing.trusted
 
 
+def test_a_constant_has_no_order_however_the_gains_drift() -> None:
+    """Gains that fall as a search goes on move the bias, and with it what is said, but not what the forecaster knows."""
+    record, draw = Record(0.02), random.Random(1)
+    for step in range(60):
+        gain = 0.8 - 0.02 * step + draw.gauss(0, 0.05)
+        record.learn(Forecast("x", 0.9, -0.4, -0.2, 0.0), 0.0, True, gain)
+        assert not record.standing.trusted
+
+
 @given(st.lists(st.integers(-10, 10), min_size=2, max_size=20, unique=True))
 def test_spearman_sees_order_alone(values: list[int]) -> None:
     assert spearman(values, [2 * value + 1 for value in values]) == pytest.approx(1.0)

@@ -1,0 +1,99 @@
+"""Verdicts as text for a model: latency by regime, the compiler's report, why a stage failed. What programs printed is fenced as data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from ksearch.definitions.schema import Definition, Workload
+from ksearch.judge.verdict import JudgedWorkload, Verdict, WorkloadResult
+from ksearch.report.text import us
+
+LOG_CHARACTERS = 2_400
+REMARK_CHARACTERS = 220
+MOST_WORKLOADS = 5
+MOST_LENGTHS = 6
+
+
+def failure_text(verdict: Verdict, workloads: Mapping[str, str]) -> str:
+    """The failing stage with its evidence. `workloads` describes them by UUID."""
+    evidence = verdict.evidence
+    lines = [f"Stage {verdict.stage or 'unknown'}: {verdict.status}."]
+    if evidence is not None:
+        lines.append(f"The judge says: {_one_line(evidence.message)}")
+        lines += [f"Workload: {workloads.get(evidence.workload, evidence.workload)}"] if evidence.workload else []
+        lines += [f"Element: {_one_line(evidence.element)}"] if evidence.element else []
+    log = (evidence.log if evidence is not None else "") or (verdict.compile.log if verdict.compile is not None else "")
+    if log.strip():
+        lines += ["", fenced(relevant(log))]
+    return "\n".join(lines)
+
+
+def remark(message: str | None, stage: str | None) -> str | None:
+    """One line on a failure, for lists."""
+    if message is None:
+        return None
+    text = _one_line(message)[:REMARK_CHARACTERS]
+    return text if stage is None or text.startswith(stage) else f"{stage}: {text}"
+
+
+def workload_texts(definition: Definition, workloads: Iterable[JudgedWorkload]) -> dict[str, str]:
+    """By UUID, the axes that vary and the lengths that an exact recipe gives."""
+    return {judged.workload.uuid: _workload_text(definition, judged.workload) for judged in workloads}
+
+
+def _workload_text(definition: Definition, workload: Workload) -> str:
+    axes = [f"{axis}={workload.axes[axis]}" for axis in definition.var_axes]
+    lengths = workload.recipe.lengths
+    if lengths:
+        shown = list(lengths) if len(lengths) <= MOST_LENGTHS else f"{len(lengths)} from {min(lengths)} to {max(lengths)}"
+        axes.append(f"lengths={shown}")
+    return " ".join(axes)
+
+
+def relevant(log: str) -> str:
+    """The part of a log that says what went wrong: the lines around errors, else its end (where a traceback says it)."""
+    lines = log.strip().splitlines()
+    marked = [i for i, line in enumerate(lines) if re.search(r"\berror\b|undefined (reference|symbol)", line, re.IGNORECASE)]
+    if marked:
+        kept = sorted({j for i in marked[:12] for j in range(max(0, i - 1), min(len(lines), i + 4))})
+        return "\n".join(lines[i] for i in kept)[:LOG_CHARACTERS]
+    return "\n".join(lines)[-LOG_CHARACTERS:]
+
+
+def latency_text(verdict: Verdict, workloads: Mapping[str, str]) -> str:
+    """Weighted mean latency of each regime in microseconds, and its workloads: all of a few, else the fastest and slowest."""
+    groups: dict[str, list[WorkloadResult]] = {}
+    for row in verdict.workloads:
+        if row.latency_us is not None:
+            groups.setdefault(row.regime, []).append(row)
+    total = sum(row.weight for rows in groups.values() for row in rows)
+    return "\n".join(_regime_text(name, rows, total, workloads) for name, rows in groups.items())
+
+
+def _regime_text(name: str, rows: list[WorkloadResult], total: float, workloads: Mapping[str, str]) -> str:
+    weight = sum(row.weight for row in rows)
+    mean = sum(row.weight * (row.latency_us or 0.0) for row in rows) / weight
+    ordered = sorted(rows, key=lambda row: row.latency_us or 0.0)
+    shown = ordered if len(ordered) <= MOST_WORKLOADS else [ordered[0], ordered[-1]]
+    each = "; ".join(f"{workloads.get(row.uuid, row.uuid)}: {us(row.latency_us or 0.0)}" for row in shown)
+    return f"- {name} ({weight / total:.0%} of the weight): mean {us(mean)} us; {each}"
+
+
+def compiler_text(verdict: Verdict) -> str:
+    report = verdict.compile
+    if report is None:
+        return ""
+    known = {
+        "registers a thread": report.registers, "bytes spilled": report.spill_bytes, "bytes of static shared memory": report.shared_bytes,
+    }  # fmt: skip
+    return ", ".join(f"{value} {name}" for name, value in known.items() if value is not None)
+
+
+def fenced(text: str) -> str:
+    """Data that may hold anything, a fence of its own included."""
+    return "~~~\n" + text.replace("~~~", "~ ~ ~") + "\n~~~"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

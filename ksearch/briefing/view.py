@@ -1,0 +1,107 @@
+"""The search as seen from one node, taken from a run's state: an immutable copy for a thread that plans or writes."""
+
+from __future__ import annotations
+
+from ksearch.briefing.verdicts import remark
+from ksearch.store.events import EvaluationSettled
+from ksearch.store.fold import RunState
+from ksearch.tree import Tree
+from ksearch.tree.types import Action, NodeId
+from ksearch.tree.views import ArmOutcome, NodeView
+from ksearch.worldmodel.claims import Scored, score
+from ksearch.worldmodel.types import SearchView, Stretch
+
+MOST_ELSEWHERE = 12
+
+
+def search_view(state: RunState, node: NodeId, material: str = "") -> SearchView:
+    """With `--no-world-model` the view holds the tree around the node and nothing of what the search believes."""
+    tree, believing = state.tree, state.settings.world_model
+    assert tree is not None
+    nodes = {view.id: view for view in tree.nodes()}
+    here = nodes[node]
+    arms, siblings = tree.arms(node), tree.siblings(node)
+    kernel = state.best_candidate_of(node)
+    near = {node, *(arm.node for arm in (*arms, *siblings)), *_ancestors(nodes, node)}
+    return SearchView(
+        node=node,
+        path=_path(nodes, node),
+        best_path=_path(nodes, tree.best_node().id),
+        arms=arms,
+        siblings=siblings,
+        elsewhere=_elsewhere(tree, nodes, near) if believing else (),
+        queued=tuple(proposal.action for proposal in here.queued),
+        inherited=_inherited(nodes, here),
+        refused=here.refused,
+        reward=here.own.best,
+        best_reward=tree.incumbent_reward,
+        root_reward=tree.own_best(NodeId(0)) or 0.0,
+        honesty=tree.honesty,
+        document=state.document,
+        beliefs=state.beliefs.all() if believing else (),
+        scores=score(claims_of(nodes)) if believing else None,
+        remarks=_remarks(state, (*arms, *siblings)),
+        material=material,
+        refused_edits=state.refused_edits,
+        tunables=() if kernel is None else kernel.written.tunables,
+        may_merge=state.settings.merge,
+    )
+
+
+def _inherited(nodes: dict[NodeId, NodeView], here: NodeView) -> tuple[Action, ...]:
+    if here.parent is None or here.children or here.queued or here.refused or here.fruitless:
+        return ()
+    return tuple(proposal.action for proposal in nodes[here.parent].queued)
+
+
+def claims_of(nodes: dict[NodeId, NodeView]) -> list[Scored]:
+    """Claimed and measured gain of every plan that passed, the root aside."""
+    scored = []
+    for view in nodes.values():
+        gain = _gain(nodes, view)
+        if view.action is not None and gain is not None and view.action.gain_sd > 0:
+            scored.append(Scored(view.action.gain_mean, view.action.gain_sd, gain))
+    return scored
+
+
+def _gain(nodes: dict[NodeId, NodeView], view: NodeView) -> float | None:
+    above = None if view.parent is None else nodes[view.parent].own.best
+    return None if view.own.best is None or above is None else view.own.best - above
+
+
+def _ancestors(nodes: dict[NodeId, NodeView], node: NodeId) -> list[NodeId]:
+    found, at = [], nodes[node].parent
+    while at is not None:
+        found.append(at)
+        at = nodes[at].parent
+    return found
+
+
+def _path(nodes: dict[NodeId, NodeView], node: NodeId) -> tuple[Stretch, ...]:
+    steps = [nodes[id] for id in reversed([node, *_ancestors(nodes, node)])]
+    return tuple(Stretch(view.id, view.action, _gain(nodes, view)) for view in steps if view.action is not None)
+
+
+def _elsewhere(tree: Tree, nodes: dict[NodeId, NodeView], near: set[NodeId]) -> tuple[ArmOutcome, ...]:
+    """Outcomes of plans farther away, the fastest first: where gains worth merging are, and what failed."""
+    parents = [view.id for view in nodes.values() if view.children]
+    outcomes = [arm for parent in parents for arm in tree.arms(parent) if arm.node not in near and arm.attempts]
+    outcomes.sort(key=lambda arm: (-(nodes[arm.node].own.best or float("-inf")), arm.node))
+    return tuple(outcomes[:MOST_ELSEWHERE])
+
+
+def _remarks(state: RunState, arms: tuple[ArmOutcome, ...]) -> dict[NodeId, str]:
+    """What the judge said of the last candidate of each plan that has not passed, or not yet every check."""
+    found: dict[NodeId, str] = {}
+    for arm in arms:
+        candidates = state.candidates_of(arm.node) if arm.gain is None else []
+        answers = list(candidates[-1].verdicts.values()) if candidates else []
+        if answers and (text := _remark(answers[-1])):
+            found[arm.node] = text
+    return found
+
+
+def _remark(answer: EvaluationSettled) -> str | None:
+    if answer.latency_us is not None and answer.baseline_us is not None:
+        return f"passed so far at {answer.baseline_us / answer.latency_us:.2f}x over the baseline, its second measurement is under way"
+    return remark(answer.message, answer.stage)
