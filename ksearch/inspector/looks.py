@@ -102,7 +102,8 @@ def _branch(state: RunState, tree: Tree, view: NodeView) -> Branch:
         O=view.subtree.in_flight, best=view.subtree.best, own_best=view.own.best,
         claimed=None if view.action is None else view.action.gain_mean, gain=gain_of(state, view),
         latency_us=None if judged is None else judged.latency_us, failed_stage=view.failed_stage,
-        incumbent=is_incumbent(state, candidate), pinned=is_pinned(state, view), children=tuple(sorted(view.children, key=partial(best_first, tree))),
+        incumbent=is_incumbent(state, candidate), pinned=is_pinned(state, view),
+        children=tuple(sorted(view.children, key=partial(best_first, tree))),
     )  # fmt: skip
 
 
