@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple
 from ksearch.tree.credit import Prospect, log_expected_improvement, prospect
 from ksearch.tree.frontier import OTHERS, Offer, offer_of
 from ksearch.tree.node import Node, key_digest
-from ksearch.tree.policy import OpenArm, ProposeAt, Step, WriteAt
+from ksearch.tree.policy import OpenArm, Option, ProposeAt, Step, WriteAt
 from ksearch.tree.scoring import Terms
 from ksearch.tree.state import State
 from ksearch.tree.statistics import widening_limit
@@ -60,6 +60,21 @@ class Puct:
         nothing = Choice(0.0, 0.0, 0.0, None)
         rows = [by_arm.get(arm.id, nothing) for arm in parent.children]
         return [Terms(row.promise, row.promise, 1.0 / len(options), row.exploration, row.total) for row in rows]
+
+    def options(self, state: State, at: Node) -> list[Option]:
+        hopes = Hopes.of(state, state.start)
+        if at.id not in hopes.below:
+            return []
+        own, found = hopes.moves.get(at.id), choices(state, hopes, at)
+        return [_option(choice, at, own, len(found)) for choice in found]
+
+
+def _option(choice: Choice, at: Node, own: Move | None, options: int) -> Option:
+    terms = Terms(choice.promise, choice.promise, 1.0 / options, choice.exploration, choice.total)
+    if choice.arm is not None:
+        return Option("arm", choice.arm, choice.arm.action, terms)
+    assert own is not None, "only a node with a move of its own has that choice"
+    return Option(own.kind, at, own.action, terms)
 
 
 def _claim_line(state: State, node: Node) -> str:
