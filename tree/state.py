@@ -42,6 +42,7 @@ class State:
         self.scale = Scale()
         self.archive = Archive(self.root)
         self.credits: dict[int, Credit] = {}
+        self.kin: dict[tuple[str, str], Credit] = {}
         self.frontier = Frontier()
         self.frontier.place(self.root, may_write=False, may_ask=self.can_propose(self.root))
 
