@@ -44,6 +44,7 @@ class State:
         self.scale = Scale()
         self.archive = Archive(self.root)
         self.credits: dict[int, Credit] = {}
+        self.kin: dict[tuple[str, str], Credit] = {}
         self.pins: dict[NodeId, int] = {}
         self.bans: set[str] = set()
         self.frontier = Frontier() if asked else Unkept()
