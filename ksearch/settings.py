@@ -111,7 +111,8 @@ class Settings(_Model):
     """False: planner and coder see the tree around them, but no lessons, beliefs or outcomes elsewhere (for comparisons)."""
     merge: bool = True
     """False: no step may bring in the gains of another branch (for comparisons)."""
-    policy: Literal["puct", "puct-mean", "greedy", "evolution", "best-of-n", "random"] = "puct"
+    policy: Literal["puct", "puct-mean", "greedy", "evolution", "best-of-n", "random", "single-agent"] = "puct"
+    """`single-agent` is no tree: one conversation with a model that rewrites its best kernel, to compare with."""
     surrogate: Literal["auto", "none"] = "auto"
     evaluator: Annotated[str, Field(pattern=r"^(local|fake|command:.*\S.*|bundle:.*\S.*)$")] = "local"
     """'local', 'fake', 'command:PROGRAM ARGUMENTS' (a judge that speaks JSON lines) or 'bundle:FOLDER'."""
