@@ -25,7 +25,27 @@ class WriteStep:
 
 
 @dataclass(frozen=True, slots=True)
+class ForecastStep:
+    candidate: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastBatch:
+    """Several ForecastSteps as one question: a language model answers them together."""
+
+    candidates: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class JudgeStep:
+    candidate: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecallStep:
+    """A ticket takes up a candidate that an earlier one left unmeasured."""
+
+    ticket: TicketId
     candidate: int
 
 
@@ -50,7 +70,7 @@ class WaitStep:
     ticket: TicketId
 
 
-Step: TypeAlias = ProposeStep | WriteStep | JudgeStep | PromoteStep | SettleStep | WaitStep
+Step: TypeAlias = ProposeStep | WriteStep | ForecastStep | ForecastBatch | JudgeStep | RecallStep | PromoteStep | SettleStep | WaitStep
 
 
 def next_step(state: RunState, ticket: Ticket) -> Step:
@@ -58,11 +78,18 @@ def next_step(state: RunState, ticket: Ticket) -> Step:
         return ProposeStep(ticket)
     candidate = state.candidate_of(ticket.ticket)
     if candidate is None:
-        return SettleStep(ticket.ticket, Failed("write")) if ticket.ticket in state.nothing_written else WriteStep(ticket)
+        return _step_without_code(state, ticket) if ticket.ticket in state.nothing_written else WriteStep(ticket)
     twin = state.twin_of(candidate)
     if twin.id != candidate.id and (step := _step_of_duplicate(state, ticket.ticket, twin)) is not None:
         return step
     return _step_of_candidate(state, ticket.ticket, candidate)
+
+
+def _step_without_code(state: RunState, ticket: Write) -> Step:
+    """The coder has no other code: what it wrote before and was never measured is measured now, else the try failed."""
+    retired = {} if state.surrogate is None else state.surrogate.retired
+    unmeasured = [candidate.id for candidate in state.candidates_of(ticket.node) if candidate.id in retired]
+    return RecallStep(ticket.ticket, unmeasured[-1]) if unmeasured else SettleStep(ticket.ticket, Failed("write"))
 
 
 def _step_of_duplicate(state: RunState, ticket: TicketId, twin: CandidateState) -> Step | None:
@@ -72,13 +99,13 @@ def _step_of_duplicate(state: RunState, ticket: TicketId, twin: CandidateState) 
     failed = next((verdict for verdict in twin.verdicts.values() if verdict.reward is None), None)
     if failed is not None:
         return SettleStep(ticket, Failed(failed.stage or failed.status))
-    return WaitStep(ticket) if twin.written.ticket in state.open_tickets else None
+    return WaitStep(ticket) if twin.ticket in state.open_tickets else None
 
 
 def _step_of_candidate(state: RunState, ticket: TicketId, candidate: CandidateState) -> Step:
     judged = candidate.verdicts.get("evaluate")
     if judged is None:
-        return JudgeStep(candidate.id)
+        return ForecastStep(candidate.id) if _wants_forecast(state, candidate) else JudgeStep(candidate.id)
     if judged.reward is None:
         return SettleStep(ticket, Failed(judged.stage or judged.status))
     if "promote" in candidate.verdicts:
@@ -86,6 +113,13 @@ def _step_of_candidate(state: RunState, ticket: TicketId, candidate: CandidateSt
     if not deserves_promotion(judged.reward, _incumbent_reward(state)):
         return SettleStep(ticket, Measured(min(judged.reward, _incumbent_reward(state))))
     return PromoteStep(candidate.id) if _first_in_line(state, candidate) else WaitStep(ticket)
+
+
+def _wants_forecast(state: RunState, candidate: CandidateState) -> bool:
+    """A forecast made while the verdict is on its way could not be told from one that knew it."""
+    if state.surrogate is None or candidate.running is not None or candidate.losses:
+        return False
+    return candidate.id not in state.surrogate.made
 
 
 def _step_after_promotion(state: RunState, ticket: TicketId, candidate: CandidateState) -> Step:

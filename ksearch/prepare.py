@@ -25,9 +25,10 @@ from ksearch.devices import Device
 from ksearch.errors import BadInput
 from ksearch.evaluators.base import Evaluator
 from ksearch.evaluators.places import IN_FLIGHT, device_at, evaluator_at, kind_of
+from ksearch.forecasting.choice import check_forecaster, choose_forecaster
 from ksearch.jobs import JobFactory
 from ksearch.judge.verdict import JudgedWorkload
-from ksearch.llm.desk import Desk
+from ksearch.llm.desk import Desk as ModelDesk
 from ksearch.llm.oracle import ModelOracle
 from ksearch.llm.setup import Choice, asker_of, choose, model_of, price_text, rates_of
 from ksearch.llm.types import Role, Tool
@@ -78,6 +79,8 @@ def prepare(settings: Settings) -> Setup:
     """Resolve and check everything that settings name. Raises BadInput; writes nothing."""
     choice = choose(settings)
     settings = choice.settings
+    if (forecaster := choose_forecaster(settings).name) is not None:
+        check_forecaster(forecaster)
     dataset = read_dataset(settings.dataset) if settings.dataset is not None else None
     definition = load_definition(settings.definition, dataset)
     device = device_at(settings.evaluator, settings.device)
@@ -134,7 +137,8 @@ def _with_notes(setup: Setup, dataset: Dataset | None, choice: Choice) -> Setup:
         f"workloads   {len(setup.full)} ({regimes}); {len(setup.subset)} of them time each candidate, all of them a promotion",
         f"baseline    {baseline}",
         f"planner     {settings.planner}, coder {settings.coder} ({templates})",
-        f"policy      {settings.policy}; surrogate none (every candidate is measured)",
+        f"policy      {settings.policy}",
+        f"surrogate   {choose_forecaster(settings).note}",
         f"evaluator   {settings.evaluator}, {parallel_of(setup)} candidates in flight",
         f"budget      {budget_line(settings)}",
     )
@@ -199,18 +203,18 @@ def jobs_of(setup: Setup) -> JobFactory:
     )
 
 
-def parts_of(setup: Setup, desk: Desk | None = None, evaluator: Evaluator | None = None) -> Parts:
+def parts_of(setup: Setup, desk: ModelDesk | None = None, evaluator: Evaluator | None = None) -> Parts:
     """Start what a search is made of; the caller closes `evaluator`. A `desk` of one's own may answer for models."""
     family = family_for(setup.definition, setup.target)
     planner: Planner = PlaybookPlanner(family.catalogue(setup.definition, setup.target))
     coder: Coder = PlaybookCoder(family)
     models: ModelParts | None = None
     if setup.uses_models:
-        models = model_parts(setup, desk or Desk())
+        models = model_parts(setup, desk or ModelDesk())
         coder = models.coder
         planner = models.planner if setup.settings.planner == "llm" else planner
     return Parts(
-        desk=models.desk if models is not None else None,
+        models=models.desk if models is not None else None,
         planner=planner,
         coder=coder,
         evaluator=evaluator or evaluator_at(setup.settings, setup.device, parallel_of(setup)),
@@ -224,13 +228,13 @@ def parts_of(setup: Setup, desk: Desk | None = None, evaluator: Evaluator | None
 class ModelParts:
     """Planner and coder that ask models, and the desk where their calls are booked."""
 
-    desk: Desk
+    desk: ModelDesk
     planner: Planner
     coder: Coder
 
 
-def model_parts(setup: Setup, desk: Desk | None = None) -> ModelParts:
-    llm, desk = setup.settings.llm, desk or Desk()
+def model_parts(setup: Setup, desk: ModelDesk | None = None) -> ModelParts:
+    llm, desk = setup.settings.llm, desk or ModelDesk()
     text = brief(setup.definition, setup.full, setup.target, setup.device.name, setup.settings.objective)
     if setup.settings.policy == AGENT_POLICY:
         agent = ModelOracle(asker_of(llm, (Role.AGENT,), desk), Role.AGENT, text, FORMS)

@@ -15,12 +15,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ksearch.errors import BadInput, Unavailable
-from ksearch.pending import SettleStep, Step, WaitStep, next_step
+from ksearch.line import Line, room_in_line, under_judgement
+from ksearch.pending import (
+    ForecastBatch,
+    ForecastStep,
+    JudgeStep,
+    ProposeStep,
+    RecallStep,
+    SettleStep,
+    Step,
+    WaitStep,
+    WriteStep,
+    next_step,
+)
 from ksearch.root import settle_root
 from ksearch.steering import take_requests
 from ksearch.steps import Answer, Parts, Steps
 from ksearch.store.events import RunEnded
-from ksearch.store.fold import RunState
+from ksearch.store.fold import CandidateState, RunState
 from ksearch.store.journal import Journal
 
 POLL_SECONDS = 0.2
@@ -49,6 +61,8 @@ class Search:
             try:
                 self.steps.book_lost("the process that ran it ended")
                 ending = settle_root(self.journal, self.parts, self.steps, self.heed) if self.state.tree is None else self.heed()
+                if ending is None:
+                    self.steps.open_surrogate()
                 while ending is None:
                     self.ask()
                     self.advance()
@@ -62,30 +76,90 @@ class Search:
 
     def ask(self) -> None:
         """Hand out tickets while there is room in flight and budget for what they may cost."""
-        room = min(self.parts.parallel - len(self.state.open_tickets), self.affordable())
+        m = self.state.surrogate.m if self.state.surrogate is not None else 1.0
+        affordable, queued = self.affordable(), self.filtering
+        room = room_in_line(m, self.parts.parallel) - len(self.state.open_tickets)
+        room = min(room, affordable) if not queued or affordable == 0 else room
         if self.state.tree is None or room <= 0:
             return
         asked = self.state.tree.ask(room, random.Random(f"{self.state.header.seed}/{self.state.settled_tickets}"))
         self.exhausted = asked.exhausted
         if asked.changes:
-            self.journal.record_changes(asked.changes, gpu_seconds=self.parts.jobs.gpu_reservation)
+            reserved = 0.0 if queued else self.parts.jobs.gpu_reservation
+            self.journal.record_changes(asked.changes, gpu_seconds=reserved, evaluations=int(not queued))
 
     def advance(self) -> None:
         """Take every open ticket one step on, and again while settling one frees another."""
         settled = True
         while settled:
-            settled = False
+            settled, forecasts, ready = False, [], []
             for ticket in list(self.state.open_tickets.values()):
-                step = next_step(self.state, ticket)
-                if isinstance(step, SettleStep):
-                    self.steps.settle(step)
-                    settled = True
-                elif not isinstance(step, WaitStep) and step not in self.running.values():
-                    self.running[self.steps.start(step)] = step
+                match step := next_step(self.state, ticket):
+                    case SettleStep():
+                        self.steps.settle(step)
+                        settled = True
+                    case RecallStep():
+                        self.steps.recall(step)
+                        settled = True
+                    case ForecastStep(candidate):
+                        forecasts.append(candidate)
+                        # Without trust a forecast decides nothing, so nothing waits for it.
+                        ready += [] if self.filtering else [JudgeStep(candidate)]
+                    case JudgeStep() if self.state.surrogate is not None:
+                        ready.append(step)
+                    case _ if not isinstance(step, WaitStep) and step not in self.running.values():
+                        self.running[self.steps.start(step)] = step
+            self.forecast(forecasts)
+            settled = self.release(ready) or settled
+
+    @property
+    def filtering(self) -> bool:
+        """Whether forecasts are trusted to choose what is measured."""
+        return self.state.surrogate is not None and self.state.surrogate.m > 1.0
+
+    def forecast(self, candidates: list[int]) -> None:
+        """One question at a time: what is written meanwhile goes into the next one together. A candidate that is about to be
+        measured is asked about at once, while nobody knows the verdict."""
+        asked = {number for step in self.running.values() if isinstance(step, ForecastBatch) for number in step.candidates}
+        new = [number for number in candidates if number not in asked]
+        if new and not (asked and self.filtering):
+            step, future = self.steps.forecast(new)
+            self.running[future] = step
+
+    def release(self, ready: list[JudgeStep]) -> bool:
+        """Free devices take their candidates out of the line, and those passed over too often leave it. True when tickets settled."""
+        ready = [step for step in ready if step not in self.running.values()]
+        if not ready:
+            return False
+        line = Line(self.state, ready, self.parts.parallel)
+        while (chosen := line.next_to_measure(self.affordable(), filling=self.filling())) is not None:
+            self.measure(line.stand_in(chosen), chosen)
+            line = Line(self.state, ready, self.parts.parallel)
+        gone = list(line.unaffordable()) if self.spent() else list(line.retirements())
+        for retirement in gone:
+            self.steps.retire(retirement)
+        return bool(gone)
+
+    def measure(self, candidate: CandidateState, chosen: CandidateState) -> None:
+        if candidate.id != chosen.id:
+            self.steps.stand_in(candidate, chosen)
+        step = JudgeStep(candidate.id)
+        self.running[self.steps.start(step)] = step
+
+    def filling(self) -> bool:
+        """Whether a device should wait for what is on its way into the line: only where measurements are what is scarce."""
+        limits = self.state.settings.budget
+        if limits.max_evaluations is None and limits.max_gpu_seconds is None:
+            return False
+        return any(isinstance(step, ProposeStep | WriteStep | ForecastBatch) for step in self.running.values())
+
+    def spent(self) -> bool:
+        """Whether nothing can be measured any more: no budget, and nothing under judgement that could give some back."""
+        return self.affordable() == 0 and under_judgement(self.state) == 0
 
     def wait(self) -> RunEnded | None:
         """Wait until something in flight answers, and log it; then heed who asks. An interruption ends the run at once."""
-        watched: list[Future[Any]] = [*self.running, *([] if self.parts.desk is None else [self.parts.desk.bell])]
+        watched: list[Future[Any]] = [*self.running, *([] if self.parts.models is None else [self.parts.models.bell])]
         wait(watched, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
         done = [future for future in self.running if future.done()]
         self.steps.serve()  # what a finished step asked of a model was posted before it finished

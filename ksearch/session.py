@@ -23,9 +23,12 @@ from ksearch.definitions.catalog import alias_of
 from ksearch.definitions.schema import Solution
 from ksearch.definitions.solutions import save_folder
 from ksearch.errors import BadInput, KsearchError, Unavailable
+from ksearch.forecasting.choice import choose_forecaster, desk_for
+from ksearch.forecasting.desk import Desk
 from ksearch.jobs import WORKLOADS
 from ksearch.judge.verdict import JUDGE_VERSION
-from ksearch.llm.desk import Desk, Record
+from ksearch.llm.desk import Desk as ModelDesk
+from ksearch.llm.desk import Record
 from ksearch.llm.record import Answers
 from ksearch.prepare import Setup, parts_of, prepare
 from ksearch.report.progress import progress_view
@@ -77,7 +80,7 @@ def new_run(settings: Settings, *, runs_dir: Path | None, name: str | None, as_j
     paths = RunPaths(default_runs_dir(runs_dir) / run)
     with EventLog.create(paths.database) as log:
         journal = Journal.create(log, _header(run, setup, log), settings)
-        return _search(journal, setup, paths, as_json, resumed=False, record=record)
+        return _search(journal, setup, paths, as_json, desk=_desk(setup, paths), resumed=False, record=record)
 
 
 def resume_run(run: str, *, assignments: tuple[str, ...], runs_dir: Path | None, as_json: bool) -> int:
@@ -90,7 +93,7 @@ def resume_run(run: str, *, assignments: tuple[str, ...], runs_dir: Path | None,
             settings = _changed_budget(journal.state.settings, assignments)
             journal.record(BudgetChanged(budget=settings.budget), durable=True)
             setup = replace(setup, settings=settings)
-        return _search(journal, setup, paths, as_json, resumed=True)
+        return _search(journal, setup, paths, as_json, desk=_desk(setup, None, journal.state), resumed=True)
 
 
 def answers_of(run: str | None, runs_dir: Path | None) -> Record | None:
@@ -113,7 +116,8 @@ def branch_run(source: str, overlay: Overlay, *, runs_dir: Path | None, name: st
         with log:
             journal = plant(branch, old, log)
             old.close()
-            return _search(journal, replace(setup, notes=(branch.note, *setup.notes)), paths, as_json, resumed=False)
+            noted = replace(setup, notes=(branch.note, *setup.notes))
+            return _search(journal, noted, paths, as_json, desk=_desk(setup, paths, journal.state), resumed=False)
 
 
 def open_state(run: str, runs_dir: Path | None) -> RunState:
@@ -183,9 +187,22 @@ def _changed_budget(settings: Settings, assignments: tuple[str, ...]) -> Setting
     return resolve([settings.model_dump(mode="python"), merge(overlays)])
 
 
-def _search(journal: Journal, setup: Setup, paths: RunPaths, as_json: bool, *, resumed: bool, record: Record | None = None) -> int:
+def _desk(setup: Setup, paths: RunPaths | None, state: RunState | None = None) -> Desk | None:
+    """The forecaster of the settings, or the one that a resumed run began with: its record is that one's."""
+    name = choose_forecaster(setup.settings).name
+    if state is not None and state.surrogate is not None:
+        name = state.surrogate.opened.forecaster
+    if name is None:
+        return None
+    runs = None if paths is None else paths.folder.parent
+    return desk_for(name, runs=runs, definition=setup.definition.name, device_name=setup.device.name)
+
+
+def _search(
+    journal: Journal, setup: Setup, paths: RunPaths, as_json: bool, *, desk: Desk | None, resumed: bool, record: Record | None = None
+) -> int:
     view = progress_view(journal.state, setup.notes, paths, live=not as_json and sys.stderr.isatty(), resumed=resumed)
-    parts = parts_of(setup, Desk(record))
+    parts = replace(parts_of(setup, ModelDesk(record)), desk=desk)
     journal.observers.append(view.observe)
     failure: KsearchError | None = None
     with stop_on_signals() as stop:

@@ -113,7 +113,10 @@ class Settings(_Model):
     """False: no step may bring in the gains of another branch (for comparisons)."""
     policy: Literal["puct", "puct-mean", "greedy", "evolution", "best-of-n", "random", "single-agent"] = "puct"
     """`single-agent` is no tree: one conversation with a model that rewrites its best kernel, to compare with."""
-    surrogate: Literal["auto", "none"] = "auto"
+    surrogate: Literal["auto", "none", "neighbours", "statistical", "llm", "ensemble"] = "auto"
+    """Who forecasts candidates. auto: statistical where scikit-learn is installed, else neighbours."""
+    surrogate_budget: Literal["auto"] | Annotated[float, Field(ge=0, lt=1)] = "auto"
+    """Share of written candidates that may go unmeasured once the forecaster is trusted; 0 measures all of them."""
     evaluator: Annotated[str, Field(pattern=r"^(local|fake|command:.*\S.*|bundle:.*\S.*)$")] = "local"
     """'local', 'fake', 'command:PROGRAM ARGUMENTS' (a judge that speaks JSON lines) or 'bundle:FOLDER'."""
     seed: int = 0

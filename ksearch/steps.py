@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 from typing import Literal, Self, TypeAlias, TypeVar
 
@@ -16,34 +17,43 @@ from ksearch.coder.types import Coder, Draft, NothingToWrite, WriteRequest
 from ksearch.definitions.schema import Solution
 from ksearch.errors import BadInput, Unavailable
 from ksearch.evaluators.base import Evaluator
+from ksearch.forecasting.candidates import SampleMaker
+from ksearch.forecasting.desk import Desk, Forecasts
+from ksearch.forecasting.history import History
 from ksearch.jobs import JobFactory
 from ksearch.judge.verdict import Status, Verdict
+from ksearch.line import Retirement, room_in_line
 from ksearch.llm.conversation import turns_of
-from ksearch.llm.desk import Desk, OutOfBudget
-from ksearch.pending import JudgeStep, PromoteStep, ProposeStep, SettleStep, Step, WriteStep
+from ksearch.llm.desk import Desk as ModelDesk
+from ksearch.llm.desk import OutOfBudget
+from ksearch.pending import ForecastBatch, JudgeStep, PromoteStep, ProposeStep, RecallStep, SettleStep, Step, WriteStep
 from ksearch.store.changes import edit_record
 from ksearch.store.events import (
+    CandidateRecalled,
+    CandidateRetired,
     CandidateWritten,
     EvaluationLost,
     EvaluationSettled,
     EvaluationStarted,
     Event,
+    ForecastMade,
     IncumbentChanged,
     ModelCallLost,
     NothingWritten,
     PlanningFailed,
+    SurrogateOpened,
     WorldModelRevised,
 )
 from ksearch.store.fold import CandidateState, RunState
 from ksearch.store.journal import Journal
+from ksearch.surrogates.acquisition import MOST_CANDIDATES, drawn_as_audit
 from ksearch.translate import failed_stage, mean_latencies, reward
-from ksearch.tree.types import Cancelled, NodeId, Outcome, Proposed, TicketId, Write, WriteMode
+from ksearch.tree.types import Cancelled, NodeId, Outcome, Proposed, Skipped, TicketId, Write, WriteMode
 from ksearch.worldmodel.document import revise
 from ksearch.worldmodel.types import Planned, Planner, Proposal, ProposeRequest, SearchView
 
 MAX_LOSSES = 3
 """Tries of one evaluation before the evaluator is called unavailable."""
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +63,7 @@ class NoBudget:
     reason: str
 
 
-Answer: TypeAlias = tuple[Proposal, ...] | Planned | Draft | NothingToWrite | NoBudget | Verdict
+Answer: TypeAlias = tuple[Proposal, ...] | Planned | Draft | NothingToWrite | NoBudget | Forecasts | Verdict
 Request = TypeVar("Request")
 Kind: TypeAlias = Literal["evaluate", "promote"]
 
@@ -62,7 +72,8 @@ Kind: TypeAlias = Literal["evaluate", "promote"]
 class Parts:
     """What a search is made of. `roots` are tried in order until one passes; the definition's reference ends the list.
 
-    `desk` books the calls of planner and coder when they ask models; then they also get a view of the search and the kernels as text.
+    `desk` forecasts candidates (None: all are measured). `models` books the calls of planner and coder when they ask models; then they
+    also get a view of the search and the kernels as text.
     """
 
     planner: Planner
@@ -72,6 +83,7 @@ class Parts:
     roots: tuple[Draft, ...]
     parallel: int
     desk: Desk | None = None
+    models: ModelDesk | None = None
 
 
 class Steps:
@@ -80,20 +92,23 @@ class Steps:
     def __init__(self, journal: Journal, parts: Parts) -> None:
         self.journal, self.parts = journal, parts
         self.workloads = workload_texts(parts.jobs.definition, parts.jobs.full)
-        self.pool = ThreadPoolExecutor(max(1, parts.parallel), thread_name_prefix="ksearch")
+        most = MOST_CANDIDATES if parts.desk is not None else 1.0
+        self.pool = ThreadPoolExecutor(room_in_line(most, max(1, parts.parallel)), thread_name_prefix="ksearch")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.parts.models is not None:
+            self.parts.models.close()
+        self.pool.shutdown(wait=False, cancel_futures=True)
         if self.parts.desk is not None:
             self.parts.desk.close()
-        self.pool.shutdown(wait=False, cancel_futures=True)
 
     def serve(self) -> None:
         """Book what planner and coder have asked of models since the last time."""
-        if self.parts.desk is not None:
-            self.parts.desk.serve(self.journal)
+        if self.parts.models is not None:
+            self.parts.models.serve(self.journal)
 
     @property
     def state(self) -> RunState:
@@ -113,6 +128,28 @@ class Steps:
                 return self.judge(self.state.candidates[candidate], "promote")
             case _:
                 raise TypeError(f"{step} is not something to start")
+
+    def open_surrogate(self) -> None:
+        """Begin to forecast, unless the log shows that it was begun."""
+        desk, begun = self.parts.desk, self.state.surrogate
+        if desk is None:
+            return
+        if begun is not None:
+            if begun.opened.samples is not None:
+                desk.history = History.load(self.journal.log.get_blob(begun.opened.samples))
+            return
+        samples = self.journal.put_blob(desk.history.dump()) if desk.history.samples else None
+        self.journal.record(SurrogateOpened(forecaster=desk.forecaster.name, samples=samples, past=desk.history.past))
+
+    def forecast(self, candidates: Sequence[int]) -> tuple[ForecastBatch, Future[Answer]]:
+        """Ask the desk about candidates, after it has learnt what was judged since it was asked last."""
+        assert self.parts.desk is not None
+        future: Future[Answer] = self.parts.desk.ask(self.state, self.samples, candidates)  # type: ignore[assignment]
+        return ForecastBatch(tuple(candidates)), future
+
+    @cached_property
+    def samples(self) -> SampleMaker:
+        return SampleMaker(self.journal.state, self.journal.log, self.parts.jobs.definition, self.parts.jobs.subset)
 
     def judge(self, candidate: CandidateState, kind: Kind) -> Future[Answer]:
         """Hand a candidate to the evaluator; the intent is logged first. A promotion is paired with the incumbent."""
@@ -175,10 +212,10 @@ class Steps:
     def _merged(self, ticket: Write) -> str:
         """The kernel whose gains the plan's last step brings in, when it merges two branches."""
         node = ticket.plan[-1].second_parent if ticket.plan else None
-        return "" if node is None or self.parts.desk is None else self._material(self.state.best_candidate_of(node))
+        return "" if node is None or self.parts.models is None else self._material(self.state.best_candidate_of(node))
 
     def _view(self, node: NodeId, material_of: NodeId | None) -> SearchView | None:
-        if self.parts.desk is None:
+        if self.parts.models is None:
             return None
         kernel = None if material_of is None else self.state.best_candidate_of(material_of)
         return search_view(self.state, node, self._material(kernel))
@@ -211,6 +248,8 @@ class Steps:
                 self.tell(ticket.ticket, Cancelled(reason))
             case WriteStep(ticket), Draft():
                 self.record_candidate(answer, ticket.ticket, ticket.node)
+            case ForecastBatch(), Forecasts():
+                self.record_forecasts(step, answer)
             case WriteStep(ticket), NothingToWrite(reason):
                 self.journal.record(NothingWritten(ticket=ticket.ticket, reason=reason))
             case JudgeStep(candidate), Verdict():
@@ -242,6 +281,21 @@ class Steps:
             )
         )  # fmt: skip
         return self.state.candidates[number]
+
+    def record_forecasts(self, step: ForecastBatch, answer: Forecasts) -> None:
+        assert self.state.surrogate is not None
+        m, seed = self.state.surrogate.m, self.state.header.seed
+        for number, (forecast, parent_reward) in zip(step.candidates, answer.rows, strict=True):
+            self.journal.record(
+                ForecastMade(
+                    candidate=number, forecaster=self.state.surrogate.opened.forecaster, parent_reward=parent_reward, m=m,
+                    audit=drawn_as_audit(seed, number, m), known=answer.known,
+                    p_passes=None if forecast is None else forecast.p_passes, d10=None if forecast is None else forecast.d10,
+                    d50=None if forecast is None else forecast.d50, d90=None if forecast is None else forecast.d90,
+                    tokens=0 if forecast is None else forecast.tokens, usd=0.0 if forecast is None else forecast.usd,
+                    malformed=0 if forecast is None else forecast.malformed,
+                )
+            )  # fmt: skip
 
     def record_verdict(self, candidate: CandidateState, kind: Kind, verdict: Verdict) -> None:
         if verdict.status is Status.INFRASTRUCTURE:
@@ -284,8 +338,8 @@ class Steps:
 
     def book_lost(self, reason: str) -> None:
         """Evaluations that the log shows as running but nobody runs: book their time, so that they run again. Model calls likewise."""
-        if self.parts.desk is not None:
-            self.parts.desk.book_answered(self.journal)
+        if self.parts.models is not None:
+            self.parts.models.book_answered(self.journal)
         for call in [call for call in self.state.calls.values() if call.in_flight]:
             self.journal.record(ModelCallLost(call=call.started.call, reason=reason))
         for candidate in self.state.candidates.values():
@@ -313,6 +367,26 @@ class Steps:
             assert promotion.baseline_us is not None
             before = (IncumbentChanged(candidate=step.promoted, latency_us=promotion.latency_us, baseline_us=promotion.baseline_us),)
         self.tell(step.ticket, step.outcome, *before)
+
+    def retire(self, retirement: Retirement) -> None:
+        """A candidate goes unmeasured. At the end of the budget its attempt is given back: nothing was decided about it."""
+        candidate = self.state.candidates[retirement.candidate]
+        assert candidate.ticket is not None
+        event = CandidateRetired(candidate=candidate.id, how=retirement.how)
+        ended = retirement.how == "unaffordable"
+        outcome: Outcome = Cancelled(retirement.reason) if ended else Skipped(retirement.reason)
+        self.tell(TicketId(candidate.ticket), outcome, event)
+
+    def recall(self, step: RecallStep) -> None:
+        self.journal.record(CandidateRecalled(candidate=step.candidate, ticket=step.ticket))
+
+    def stand_in(self, retired: CandidateState, instead_of: CandidateState) -> None:
+        """A plan's last attempt goes to a candidate of an earlier ticket; the one written for it stays unmeasured."""
+        assert instead_of.ticket is not None
+        self.journal.record(
+            CandidateRetired(candidate=instead_of.id, how="expired"),
+            CandidateRecalled(candidate=retired.id, ticket=instead_of.ticket),
+        )
 
     def tell(self, ticket: TicketId, outcome: Outcome, *before: Event) -> None:
         assert self.state.tree is not None

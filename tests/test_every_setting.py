@@ -15,12 +15,14 @@ import pytest
 from ksearch.definitions.schema import BuildSpec, Solution, SourceFile
 from ksearch.errors import BadInput
 from ksearch.evaluators.fake import FakeEvaluator
+from ksearch.forecasting.choice import choose_forecaster
 from ksearch.judge.verdict import Job
 from ksearch.prepare import jobs_of, parallel_of, parts_of, prepare
 from ksearch.settings import Settings, all_keys, merge, parse_assignment, resolve
 from ksearch.steps import Parts
-from ksearch.store.events import RunCreated
+from ksearch.store.events import RunCreated, SurrogateOpened
 from ksearch.store.fold import RunState
+from ksearch.store.forecasts import SurrogateState
 from ksearch.tree import policy_named
 
 Observe = Callable[[Settings], object]
@@ -63,6 +65,10 @@ def refusal(settings: Settings) -> object:
         return str(error)
 
 
+def begun_surrogate(settings: Settings) -> object:
+    return SurrogateState.begin(SurrogateOpened(forecaster="x"), 0.02, settings.surrogate_budget).setting
+
+
 ROWS: dict[str, tuple[Any, Any, Observe]] = {
     "definition": ("rmsnorm", "softmax", lambda s: prepare(s).definition.name),
     "dataset": (None, "DATASET", lambda s: [w.workload.uuid for w in prepare(s).full]),
@@ -74,6 +80,8 @@ ROWS: dict[str, tuple[Any, Any, Observe]] = {
     "languages": (["python"], ["cpp"], lambda s: prepare(s).target.languages),
     "allow_libraries": (False, True, lambda s: job(s).allow_libraries),
     "policy": ("puct", "random", lambda s: policy_named(s.policy)),
+    "surrogate": ("neighbours", "none", lambda s: choose_forecaster(s).name),
+    "surrogate_budget": (0.5, 0.75, begun_surrogate),
     "evaluator": ("local", "fake", evaluator),
     "seed": (0, 1, lambda s: next(parts(s)).evaluator.seed),  # type: ignore[attr-defined]
     "budget.max_evaluations": (4, 5, limit("evaluations")),
@@ -90,7 +98,7 @@ ROWS: dict[str, tuple[Any, Any, Observe]] = {
     "evaluation.fake_delay_s": (0.0, 0.1, evaluator),
     "evaluation.unsafe_runner": (False, True, lambda s: job(s).unsafe_runner),
 }
-ONE_CHOICE = {"planner": {"auto", "playbook"}, "surrogate": {"auto", "none"}}
+ONE_CHOICE = {"planner": {"auto", "playbook"}}
 """Settings whose values mean the same as yet: 'auto' and the one thing it can choose."""
 
 

@@ -42,6 +42,11 @@ class Constants:
     honesty_start: float = 0.3
     honesty_weight: float = 1.0
 
+    # Standard deviation of a measured gain around its believed claim, nats, until `claims_known` plans tell it: what a
+    # forecast of the written code is weighed against.
+    claim_error: float = 0.35
+    claims_known: int = 8
+
     # Bounds of the span that maps values to [0, 1], nats: at least 0.1 and at least 4 standard deviations of timing
     # noise (or noise would be read as signal), at most 1.5 below the best (or one catastrophic plan would flatten the rest).
     least_span: float = 0.1

@@ -20,6 +20,7 @@ from ksearch.tree.types import (
     Cancelled,
     Change,
     Failed,
+    Foreseen,
     Issued,
     Measured,
     NodeId,
@@ -48,6 +49,8 @@ def apply(state: State, change: Change) -> None:
             _issue(state, ticket)
         case Settled(ticket=id, outcome=outcome):
             _settle(state, id, outcome)
+        case Foreseen():
+            _foresee(state, change)
         case Pinned() | Unpinned() | Banned() | Unbanned():
             _guide(state, change)
 
@@ -73,6 +76,13 @@ def _open_arm(state: State, change: ArmOpened) -> None:
     parent.open_arms += 1
     _line_up(state, node)
     _refresh(state, parent)
+
+
+def _foresee(state: State, change: Foreseen) -> None:
+    node = state.node(change.node)
+    if not (credible(change.reward) and credible(change.sigma) and change.sigma > 0.0):
+        raise IllegalChange(f"{change.reward} ± {change.sigma} nats can't be a forecast")
+    node.foreseen = ((to_units(change.reward) - state.root_units) * UNIT, change.sigma)
 
 
 def _issue(state: State, ticket: Ticket) -> None:

@@ -20,16 +20,18 @@ class Refusal:
 
 
 class Node:
-    """A plan, stored as its last action and its parent: the whole plan is the walk to the root.
+    """A plan: its last action and its parent. The whole plan is kept too, 8 bytes a step: every ticket names it.
 
     `visits`, `in_flight`, `skipped`, `failed`, `total_units` and `best` are of the subtree (N, O, K, F, S and M);
     names starting with `own_` are of the plan itself. `own` and `best` are relative to the root's reward, `own_reward` and
-    `best_reward` as they were told. An attempt that passed proves a plan and is its last, hence one own reward.
+    `best_reward` as they were told, `foreseen` a relative forecast and its standard deviation. An attempt that passed proves
+    a plan and is its last, hence one own reward.
 
     A plain slotted class, not a dataclass: there are as many as plans, and selection reads them in its inner loop.
     """
 
     __slots__ = (
+        "_plan",
         "action",
         "best",
         "best_reward",
@@ -39,6 +41,7 @@ class Node:
         "digest",
         "failed",
         "failed_stage",
+        "foreseen",
         "frontier_claim",
         "fruitless",
         "gain",
@@ -65,6 +68,7 @@ class Node:
         self.id = id
         self.parent = parent
         self.action = action
+        self._plan: Plan = () if parent is None or action is None else (*parent._plan, action)
         self.depth: int = 0 if parent is None else parent.depth + 1
         self.digest = digest
         self.gain: float = 0.0 if action is None else action.gain_mean
@@ -85,6 +89,7 @@ class Node:
         self.own_skipped = 0
         self.failed_stage: str | None = None
         self.writing: TicketId | None = None
+        self.foreseen: tuple[float, float] | None = None
 
         self.queue: list[Action] = []
         self.proposing: TicketId | None = None
@@ -124,12 +129,7 @@ class Node:
             at = at.parent
 
     def plan(self) -> Plan:
-        actions, at = [], self
-        while at.action is not None and at.parent is not None:
-            actions.append(at.action)
-            at = at.parent
-        actions.reverse()
-        return tuple(actions)
+        return self._plan
 
     @property
     def step(self) -> int:

@@ -99,10 +99,12 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True)
 class Hopes:
-    """The best move at each node that has one, and ln of the best expected improvement at or below each node above those."""
+    """The best move at each node that has one; ln of the best expected improvement at or below each node above those; and
+    which of a node's arms lead to one."""
 
     moves: dict[int, Move]
     below: dict[int, float]
+    arms: dict[int, list[Node]]
 
     @classmethod
     def of(cls, state: State, start: Node | None = None) -> Hopes:
@@ -112,13 +114,13 @@ class Hopes:
             known = moves.get(move.node.id)
             if known is None or move.hope > known.hope:
                 moves[move.node.id] = move
-        return cls(moves, _backed_up(moves))
+        return cls(moves, *_backed_up(moves))
 
 
 def choices(state: State, hopes: Hopes, at: Node) -> list[Choice]:
-    """The options at a node that hopes lead to: its own move first, then arms in the order they were opened."""
+    """The options at a node that hopes lead to: its own move first, then its arms, the most promising first."""
     own = hopes.moves.get(at.id)
-    arms = [arm for arm in at.children if arm.id in hopes.below]
+    arms = hopes.arms.get(at.id, [])
     best = hopes.below[at.id]
     visits = max(1, at.visits - at.own_visits + at.in_flight)
     factor = state.constants.improvement_exploration * math.sqrt(visits / (len(arms) + (own is not None)))
@@ -141,15 +143,18 @@ def descend(state: State, hopes: Hopes, start: Node) -> tuple[Move, Choice]:
         at = chosen.arm
 
 
-def _backed_up(moves: dict[int, Move]) -> dict[int, float]:
-    """The best first: whoever has a figure already has a greater one."""
+def _backed_up(moves: dict[int, Move]) -> tuple[dict[int, float], dict[int, list[Node]]]:
+    """The best first: whoever has a figure already has a greater one. A node may have thousands of arms; most lead nowhere."""
     below: dict[int, float] = {}
-    for move in sorted(moves.values(), key=lambda move: -move.hope):
+    arms: dict[int, list[Node]] = {}
+    for move in sorted(moves.values(), key=lambda move: (-move.hope, move.node.id)):
         at: Node | None = move.node
         while at is not None and at.id not in below:
             below[at.id] = move.hope
+            if at.parent is not None:
+                arms.setdefault(at.parent.id, []).append(at)
             at = at.parent
-    return below
+    return below, arms
 
 
 class Lines(NamedTuple):
@@ -194,13 +199,18 @@ def _moves(state: State, lines: Lines) -> list[Move]:
 
 
 def _retries(state: State, waiting: Iterable[Node], honesty: float, best: float) -> list[Move]:
-    """Plans whose attempts all failed, or whose only attempt was cancelled."""
+    """Plans whose attempts all failed or were skipped, or whose only attempt was cancelled. What a trusted forecaster said of
+    the code that was written counts more than what the plan's last step usually brings."""
     c, found = state.constants, []
     for node in waiting:
         assert node.action is not None
         expected = prospect(node.action, state.credits[node.step], honesty, c)
         success = expected.success * c.repair_share**node.attempts
-        found.append(Move(_hope(node.parent_own, expected, success, best), node, "write"))
+        hope = _hope(node.parent_own, expected, success, best)
+        if node.foreseen is not None and hope > IMPOSSIBLE:
+            reward, sigma = node.foreseen
+            hope = max(IMPOSSIBLE, math.log(success) + log_expected_improvement(reward, sigma, best))
+        found.append(Move(hope, node, "write"))
     return found
 
 

@@ -45,9 +45,9 @@ def sibling_priors(state: State, parent: Node, honesty: float) -> list[float]:
     return priors([arm.gain for arm in parent.children], honesty, state.constants)
 
 
-def node_prior_value(node: Node, honesty: float) -> float:
+def node_prior_value(state: State, node: Node, honesty: float) -> float:
     """V0, relative to the root's reward; 0 for the root."""
-    return prior_value(node.parent_own, honesty, node.gain)
+    return _prior_value(state, node, node.parent_own, honesty)
 
 
 def node_mean(state: State, node: Node, honesty: float) -> float:
@@ -75,8 +75,18 @@ def arm_terms(state: State, arms: list[Node], visits_below: int, yardstick: Yard
 
 
 def _mean(state: State, node: Node, parent_own: float, honesty: float) -> float:
-    prior = prior_value(parent_own, honesty, node.gain)
+    prior = _prior_value(state, node, parent_own, honesty)
     return mean_value(prior, node.total_units * UNIT, node.visits, node.failed, parent_own, state.constants)
+
+
+def _prior_value(state: State, node: Node, parent_own: float, honesty: float) -> float:
+    """What the claim says, and what a forecast of the written code says, each by its own precision."""
+    claimed = prior_value(parent_own, honesty, node.gain)
+    if node.foreseen is None:
+        return claimed
+    foreseen, sigma = node.foreseen
+    claim_weight, forecast_weight = state.honesty.precision(state.constants), 1.0 / (sigma * sigma)
+    return (claim_weight * claimed + forecast_weight * foreseen) / (claim_weight + forecast_weight)
 
 
 def visits_below(node: Node) -> int:

@@ -42,7 +42,7 @@ class MeanPuct(MeanScored):
             at = arm
 
     def _widen(self, state: State, at: Node) -> Step | None:
-        limit = widening_limit(at.visits, at.in_flight, state.constants)
+        limit = widening_limit(at.visits + at.skipped, at.in_flight, state.constants)
         if len(at.children) >= limit and at.open_arms > 0:
             return None
         return _new_arm(state, at, f"{len(at.children)} arms of {limit} allowed at {at.visits + at.in_flight} visits, none queued")

@@ -27,6 +27,7 @@ class NodeSnapshot:
     queue: tuple[Action, ...]
     refusals: tuple[Refusal, ...]
     selectable: bool
+    foreseen: tuple[float, float] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,4 +84,5 @@ def _node(node: Node) -> NodeSnapshot:
         queue=tuple(node.queue),
         refusals=tuple(node.refusals.values()),
         selectable=node.selectable,
+        foreseen=node.foreseen,
     )

@@ -98,22 +98,35 @@ class Honesty:
     b = clip((sum g y + kappa_b b0) / (sum g^2 + kappa_b), 0, 1) over proven plans but the root, y = M_own(v) - M_own(u).
     """
 
-    __slots__ = ("claimed_claimed", "claimed_measured")
+    __slots__ = ("claimed_claimed", "claimed_measured", "count", "measured_measured")
 
     def __init__(self) -> None:
         self.claimed_measured = 0
         self.claimed_claimed = 0
+        self.measured_measured = 0
+        self.count = 0
 
     def add(self, claimed: float, measured_units: int) -> None:
         """One proven plan's claim in nats and its measured gain in fixed-point units."""
         claimed_units = to_units(claimed)
         self.claimed_measured += claimed_units * measured_units
         self.claimed_claimed += claimed_units * claimed_units
+        self.measured_measured += measured_units * measured_units
+        self.count += 1
 
     def value(self, c: Constants) -> float:
         above = self.claimed_measured * UNIT * UNIT + c.honesty_weight * c.honesty_start
         below = self.claimed_claimed * UNIT * UNIT + c.honesty_weight
         return min(1.0, max(0.0, above / below))
+
+
+    def precision(self, c: Constants) -> float:
+        """1 / mean (y - b g)^2, nats^-2: how sharp a believed claim is; of `claim_error` until 8 plans are known."""
+        if self.count < c.claims_known:
+            return 1.0 / (c.claim_error * c.claim_error)
+        b = self.value(c)
+        squares = self.measured_measured - 2.0 * b * self.claimed_measured + b * b * self.claimed_claimed
+        return 1.0 / max(squares * UNIT * UNIT / self.count, c.claim_error**2 * 1e-4)
 
 
 class Scale:

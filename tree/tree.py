@@ -203,6 +203,10 @@ class Tree:
     def explain(self, id: NodeId) -> Explanation:
         return Reader(self._state, self.policy).explain(self._state.node(id))
 
+    def explanations(self) -> Iterator[Explanation]:
+        """Of every node, in the order they were opened; what siblings share is computed once."""
+        return map(Reader(self._state, self.policy).explain, self._state.nodes)
+
     def known_plans(self) -> KnownPlans:
         """Canonical keys of all plans, queued ones included. Live: it follows the tree."""
         return KnownPlans(self._state)

@@ -179,7 +179,19 @@ class Unbanned:
     idea: str
 
 
-Change: TypeAlias = ArmOpened | Issued | Settled | Pinned | Unpinned | Banned | Unbanned
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What a trusted forecaster expects of the code that was written for a plan: a reward and its standard deviation, nats.
+
+    Moves what the plan is thought to be worth before it is measured, and nothing else.
+    """
+
+    node: NodeId
+    reward: float
+    sigma: float
+
+
+Change: TypeAlias = ArmOpened | Issued | Settled | Pinned | Unpinned | Banned | Unbanned | Foreseen
 """Everything that can happen to a tree. A tree is a pure fold of its changes."""
 
 

@@ -175,6 +175,7 @@ class Reader:
         self._policy = policy
         self._yardstick = Yardstick.of(state)
         self._priors: dict[NodeId, dict[NodeId, float]] = {}
+        self._rows: dict[NodeId, dict[NodeId, Terms]] = {}
 
     @cached_property
     def _exhausted(self) -> set[NodeId]:
@@ -208,7 +209,7 @@ class Reader:
             status=self.status(node),
             own=_own_counts(node),
             subtree=_subtree_counts(state, node),
-            prior_value=root_reward + node_prior_value(node, honesty),
+            prior_value=root_reward + node_prior_value(state, node, honesty),
             mean=root_reward + node_mean(state, node, honesty),
             value=root_reward + value,
             q=normalised(value, self._yardstick.low, self._yardstick.span),
@@ -225,34 +226,36 @@ class Reader:
         return tuple(self._outcome(arm) for arm in parent.children)
 
     def explain(self, node: Node) -> Explanation:
-        arms = [node] if node.parent is None else node.parent.children
         beside = node.visits + node.in_flight if node.parent is None else visits_below(node.parent)
         rows = self._terms(node)
-        mine = rows[arms.index(node)]
+        mine = rows[node.id]
         honesty, root_reward = self._yardstick.honesty, self._state.root_reward
         return Explanation(
             node=node.id,
             parent=None if node.parent is None else node.parent.id,
             legal=node.selectable,
             honesty=honesty,
-            prior_value=root_reward + node_prior_value(node, honesty),
+            prior_value=root_reward + node_prior_value(self._state, node, honesty),
             mean=root_reward + node_mean(self._state, node, honesty),
             value=root_reward + node_value(self._state, node, honesty),
             q=mine.q,
             q_tilde=mine.q_tilde,
             prior=mine.prior,
-            arms=len(arms),
+            arms=len(rows),
             visits_beside=beside,
             exploration=mine.exploration,
             total=mine.total,
-            rank=1 + sum(row.total > mine.total for row in rows),
+            rank=1 + sum(row.total > mine.total for row in rows.values()),
         )
 
-    def _terms(self, node: Node) -> list[Terms]:
-        """The root has no siblings and is never chosen: it is shown as the only arm of nothing."""
+    def _terms(self, node: Node) -> dict[NodeId, Terms]:
+        """Of the node and all its siblings. The root has none and is never chosen: it is shown as the only arm of nothing."""
         if node.parent is None:
-            return arm_terms(self._state, [node], node.visits + node.in_flight, self._yardstick)
-        return self._policy.terms(self._state, node.parent)
+            return {node.id: arm_terms(self._state, [node], node.visits + node.in_flight, self._yardstick)[0]}
+        if node.parent.id not in self._rows:
+            rows = self._policy.terms(self._state, node.parent)
+            self._rows[node.parent.id] = {arm.id: row for arm, row in zip(node.parent.children, rows, strict=True)}
+        return self._rows[node.parent.id]
 
     def _outcome(self, arm: Node) -> ArmOutcome:
         assert arm.action is not None, "arms are never the root"

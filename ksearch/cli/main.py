@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ksearch.cli import config, definitions, doctor, evaluate, report, run, runs, steer, ui, verify
+from ksearch.cli import bench, config, definitions, doctor, evaluate, inspect, report, run, runs, steer, surrogate, ui, verify
 from ksearch.errors import KsearchError
 
 app = typer.Typer(
@@ -40,9 +40,12 @@ for _group in (
     runs,
     steer,
     report,
+    inspect,
     ui,
     evaluate,
     verify,
+    surrogate,
+    bench,
     config,
     doctor,
 ):

@@ -42,7 +42,12 @@ def run_command(
     world_model: Annotated[bool | None, typer.Option("--world-model/--no-world-model", help="Lessons and beliefs in prompts.")] = None,
     merging: Annotated[bool | None, typer.Option("--merge/--no-merge", help="Steps that combine two branches.")] = None,
     policy: Annotated[str | None, typer.Option(help="puct, puct-mean, greedy, evolution, best-of-n, random or single-agent.")] = None,
-    surrogate: Annotated[str | None, typer.Option(help="auto or none.")] = None,
+    surrogate: Annotated[
+        str | None, typer.Option(help="Who forecasts candidates: auto, none, neighbours, statistical, llm or ensemble.")
+    ] = None,
+    surrogate_budget: Annotated[
+        str | None, typer.Option(help="Share of candidates that may go unmeasured once forecasts are trusted: auto, or 0 to below 1.")
+    ] = None,
     evaluator: Annotated[
         str | None,
         typer.Option(help="local; 'command:ssh box ksearch evaluate -'; bundle:FOLDER (for `ksearch evaluate FOLDER` anywhere); fake."),
@@ -79,7 +84,7 @@ def run_command(
             "definition": definition, "dataset": dataset, "start": start, "baseline": baseline, "workloads": workloads,
             "objective": objective, "device": device, "languages": tuple(language or ()), "allow_libraries": allow_libraries,
             "planner": planner, "coder": coder, "llm.model": model, "world_model": world_model, "merge": merging,
-            "policy": policy, "surrogate": surrogate, "evaluator": evaluator, "seed": seed,
+            "policy": policy, "surrogate": surrogate, "surrogate_budget": surrogate_budget, "evaluator": evaluator, "seed": seed,
             "budget.max_evaluations": max_evaluations, "budget.max_gpu_seconds": max_gpu_seconds, "budget.max_usd": max_usd,
             "budget.max_tokens": max_tokens, "budget.max_time_s": max_time, "evaluation.timeout_s": timeout,
         }

@@ -14,6 +14,7 @@ def register(app: typer.Typer) -> None:
     app.command("runs", help="List stored runs.")(runs_command)
     app.command("tree", help="Print a run's search tree.")(tree_command)
     app.command("explain", help="Tell one node's story: why it was chosen, and what happened.")(explain_command)
+    app.command("compare", help="Set several runs side by side, as a table and a plot.")(compare_command)
     app.command("export", help="Take a kernel, its verdicts, the tree, tables or the whole log out of a run.")(export_command)
     app.command("import", help="Bring in a run that was exported as JSON lines.")(import_command)
 
@@ -52,6 +53,17 @@ def explain_command(
     from ksearch.report.explain import print_story
 
     print_story(run, runs_dir, node, as_json=json)
+
+
+def compare_command(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two runs or more, each named as for `ksearch tree`.")],
+    plot: Annotated[Path | None, typer.Option(help="Draw their course into this .svg, .png or .pdf file (needs matplotlib).")] = None,
+    runs_dir: RunsDir = None,
+    json: Json = False,
+) -> None:
+    from ksearch.report.compare import print_comparison
+
+    print_comparison(runs, runs_dir, plot=plot, as_json=json)
 
 
 def export_command(

@@ -71,7 +71,8 @@ def recorded_field(landscape: Landscape, split: Split) -> Field:
 
 
 class Score(BaseModel):
-    """One search. `reached` is None when it never came within 5 %; `curve` is the regret (nats) after 0, 1, ... evaluations."""
+    """One search. `reached` evaluations and `reached_s` simulated seconds are None when it never came within 5 %; `curve` is the
+    regret (nats) after 0, 1, ... evaluations."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -81,6 +82,7 @@ class Score(BaseModel):
     seed: int
     budget: int
     reached: int | None
+    reached_s: float | None
     evaluations: int
     seconds: float
     curve: tuple[float, ...]
@@ -97,10 +99,11 @@ class Score(BaseModel):
 
 
 def score(field: Field, ground: Ground, setting: Setting, done: Replayed) -> Score:
-    reached = next((step.evaluations for step in done.improvements if reaches(ground, step.reward)), None)
+    near = next((step for step in done.improvements if reaches(ground, step.reward)), None)
     return Score(
         field=field.name, policy=setting.policy, evaluators=setting.evaluators, seed=setting.seed, budget=setting.budget,
-        reached=reached, evaluations=done.evaluations, seconds=done.seconds, curve=_curve(ground, setting.budget, done),
+        reached=None if near is None else near.evaluations, reached_s=None if near is None else near.seconds,
+        evaluations=done.evaluations, seconds=done.seconds, curve=_curve(ground, setting.budget, done),
     )  # fmt: skip
 
 

@@ -43,6 +43,12 @@ class World:
     triples: dict[frozenset[Choice], float] = field(default_factory=dict)
     barred: set[frozenset[Choice]] = field(default_factory=set)
     sigma: float = QUIET
+    parts: dict[str, int] = field(default_factory=dict)
+    """By entry: which part of the kernel's time its gain applies to; empty when it is the whole."""
+    shares: tuple[float, ...] = ()
+    """What each part takes of the root's time; they sum to 1."""
+    settable_again: bool = False
+    """Whether a step may change an entry that an earlier one had set: then many plans lead to one configuration."""
 
     def add(self, entry: str, gain: float, claim: float | None = None, value: int = 1, needs: Mapping[str, int] | None = None) -> Choice:
         choice = (entry, value)
@@ -106,13 +112,24 @@ class SyntheticGround:
         if any(frozenset((choice,)) in world.barred for choice in chosen):
             return None
         total += sum(bonus for triple, bonus in world.triples.items() if triple <= chosen)
-        return total + sum(world.gains[choice] for choice in chosen)
+        return total + self._gained(chosen)
+
+    def _gained(self, chosen: frozenset[Choice]) -> float:
+        """Gains of one part add up in ln time; the parts' times add up themselves, so the slowest comes to rule."""
+        world = self.world
+        if not world.parts:
+            return sum(world.gains[choice] for choice in chosen)
+        gained = [0.0] * len(world.shares)
+        for choice in chosen:
+            gained[world.parts[choice[0]]] += world.gains[choice]
+        return -math.log(sum(share * math.exp(-gain) for share, gain in zip(world.shares, gained, strict=True)))
 
     def _technique(self, choice: Choice) -> Technique:
         entry, value = choice
         world = self.world
+        free = {} if world.settable_again else {entry: (0,)}
         return Technique(
-            id=entry, target="code", parameter=str(value), sets={entry: value}, needs={entry: (0,), **world.needs[choice]},
+            id=entry, target="code", parameter=str(value), sets={entry: value}, needs={**free, **world.needs[choice]},
             intent=f"set {entry} to {value}", rationale="drawn", gain_mean=world.claims[choice], gain_sd=0.2,
             p_success=world.success[choice], difficulty=1,
         )  # fmt: skip
@@ -192,7 +209,44 @@ def _merging(world: World) -> None:
     world.spread(5, "any")
 
 
-FAMILIES: Mapping[str, Callable[[World], None]] = {
+def _amdahl(world: World) -> None:
+    """Each step speeds up one of three parts: what it is worth falls as its part shrinks beside the others."""
+    world.shares = (0.6, 0.3, 0.1)
+    world.spread(8, scale=2.0)
+    world.parts = {entry: world.rng.choice((0, 0, 1, 1, 2)) for entry, _ in world.gains}
+
+
+def _wide(world: World) -> None:
+    """Eleven steps, of which four are worth taking; the planner can't tell which."""
+    for place in range(11):
+        gain = world.rng.uniform(0.15, 0.35) if place < 4 else world.rng.uniform(-0.1, 0.0)
+        world.add(f"e{place}", gain, claim=world.rng.gauss(0.1, 0.05))
+
+
+def _detour(world: World) -> None:
+    """Two steps that lose one after the other stand before four that pay."""
+    world.add("first", -world.rng.uniform(0.1, 0.3), claim=-0.1)
+    world.add("second", -world.rng.uniform(0.1, 0.3), claim=-0.1, needs={"first": 1})
+    for place in range(4):
+        world.add(f"enabled{place}", world.rng.uniform(0.3, 0.5), claim=0.1, needs={"second": 1})
+    world.spread(4, "any", scale=0.7)
+
+
+def _rough(world: World) -> None:
+    """Every pair of steps interacts, as strongly as the steps themselves."""
+    world.spread(6)
+    for one, other in combinations(list(world.gains), 2):
+        if one[0] != other[0]:
+            world.pairs[frozenset((one, other))] = world.rng.gauss(0.0, 0.2)
+
+
+def _retuned(world: World) -> None:
+    """Additive, and every entry may be set again: many plans lead to each configuration."""
+    world.settable_again = True
+    world.spread(6)
+
+
+TUNING: Mapping[str, Callable[[World], None]] = {
     "additive": _additive,
     "interacting": _interacting,
     "deceptive": _deceptive,
@@ -202,6 +256,18 @@ FAMILIES: Mapping[str, Callable[[World], None]] = {
     "failing": _failing,
     "merging": _merging,
 }
+"""What the policy's constants were chosen on."""
+
+HELD_OUT: Mapping[str, Callable[[World], None]] = {
+    "amdahl": _amdahl,
+    "wide": _wide,
+    "detour": _detour,
+    "rough": _rough,
+    "retuned": _retuned,
+}
+"""What it is reported on: never looked at while choosing."""
+
+FAMILIES = {**TUNING, **HELD_OUT}
 
 
 def draw(family: str, seed: int) -> SyntheticGround:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import starmap
 
 from ksearch.budget import Resource
-from ksearch.records.history import Decision, History, Moment
+from ksearch.records.history import History, Moment
 from ksearch.records.model import (
     ActionRecord,
     BudgetRecord,
     CandidateRecord,
     EvaluationRecord,
+    ForecastRecord,
     NodeRecord,
     RefusedRecord,
     RunRecord,
@@ -20,8 +23,9 @@ from ksearch.records.model import (
 )
 from ksearch.store.events import EvaluationSettled
 from ksearch.store.fold import CandidateState, RunState
+from ksearch.store.forecasts import shown
 from ksearch.store.log import RunMeta
-from ksearch.tree import NodeView
+from ksearch.tree import Explanation, NodeView, Tree
 from ksearch.tree.types import Action, Failed, Measured
 from ksearch.worldmodel.types import Belief
 
@@ -29,8 +33,22 @@ _START = Moment(0, 0.0)
 
 
 def run_record(state: RunState, history: History, meta: RunMeta, timer: str | None) -> RunRecord:
+    nodes = () if state.tree is None else _nodes(state, history, state.tree)
+    rows = {
+        "nodes": nodes, "candidates": tuple(candidate_record(state, history, candidate) for candidate in state.candidates.values()),
+        "tickets": tuple(ticket_record(state, history, ticket) for ticket in history.decisions),
+        "progress": tuple(history.progress), "incumbents": tuple(history.incumbents), "techniques": technique_records(state),
+    }  # fmt: skip
+    return head_record(state, history, meta, timer).model_copy(update=rows)
+
+
+def _nodes(state: RunState, history: History, tree: Tree) -> tuple[NodeRecord, ...]:
+    return tuple(starmap(partial(node_record, state, history), zip(tree.nodes(), tree.explanations(), strict=True)))
+
+
+def head_record(state: RunState, history: History, meta: RunMeta, timer: str | None) -> RunRecord:
+    """The run without its rows, which cost as much as the run is long."""
     header, ended, tree = state.header, state.ended, state.tree
-    nodes = () if tree is None else tuple(_node(state, history, view) for view in tree.nodes())
     return RunRecord(
         run=header.run, seq=history.last.seq, created=meta.created, definition=header.definition_name, device=header.device,
         device_name=header.device_name, family=header.family, program=header.ksearch_version, judge=header.judge_version, timer=timer,
@@ -41,11 +59,8 @@ def run_record(state: RunState, history: History, meta: RunMeta, timer: str | No
         sigma_noise=None if state.root is None else state.root.sigma_noise,
         honesty=None if tree is None else tree.honesty,
         incumbent=history.incumbents[-1] if history.incumbents else None, budget=_budget(state),
-        nodes=nodes,
-        candidates=tuple(_candidate(state, history, candidate) for candidate in state.candidates.values()),
-        tickets=tuple(_ticket(state, history, ticket, decision) for ticket, decision in history.decisions.items()),
-        progress=tuple(history.progress), techniques=_techniques(state, nodes),
-        incumbents=tuple(history.incumbents),
+        branched=None if header.branched is None else f"{header.branched.run}@{header.branched.seq}",
+        pins=() if tree is None else tree.pins, bans=() if tree is None else tuple(sorted(tree.bans)),
     )  # fmt: skip
 
 
@@ -80,7 +95,7 @@ def action_record(action: Action) -> ActionRecord:
     )  # fmt: skip
 
 
-def _node(state: RunState, history: History, view: NodeView) -> NodeRecord:
+def node_record(state: RunState, history: History, view: NodeView, terms: Explanation) -> NodeRecord:
     opened = history.opened.get(view.id, _START)
     written = state.candidates_of(view.id)
     shown = state.best_candidate_of(view.id) or (written[-1] if written else None)
@@ -93,14 +108,13 @@ def _node(state: RunState, history: History, view: NodeView) -> NodeRecord:
         gain=_gain(state, view), queued=tuple(action_record(proposal.action) for proposal in view.queued),
         refused=tuple(RefusedRecord(action=action_record(r.action), reason=r.reason) for r in view.refused),
         candidates=tuple(candidate.id for candidate in written), shown=None if shown is None else shown.id,
-        tickets=tuple(history.by_node.get(view.id, ())), score=_score(state, view), seq=opened.seq, at_s=opened.at_s,
+        tickets=tuple(history.by_node.get(view.id, ())), score=_score(state, view, terms), seq=opened.seq, at_s=opened.at_s,
     )  # fmt: skip
 
 
-def _score(state: RunState, view: NodeView) -> ScoreRecord | None:
-    if state.tree is None or view.parent is None or state.settings.policy != "puct":
+def _score(state: RunState, view: NodeView, terms: Explanation) -> ScoreRecord | None:
+    if view.parent is None or state.settings.policy not in ("puct", "puct-mean"):
         return None
-    terms = state.tree.explain(view.id)
     return ScoreRecord(
         q=terms.q, q_tilde=terms.q_tilde, exploration=terms.exploration, total=terms.total, rank=terms.rank, arms=terms.arms,
         legal=terms.legal,
@@ -114,7 +128,7 @@ def _gain(state: RunState, view: NodeView) -> float | None:
     return None if above is None else view.own.best - above
 
 
-def _candidate(state: RunState, history: History, candidate: CandidateState) -> CandidateRecord:
+def candidate_record(state: RunState, history: History, candidate: CandidateState) -> CandidateRecord:
     written, twin, settled = candidate.written, state.twin_of(candidate), candidate.settled
     best = twin.verdicts.get("promote") or twin.verdicts.get("evaluate")
     timed = next((v for v in (best, twin.verdicts.get("evaluate")) if v is not None and v.latency_us is not None), None)
@@ -131,8 +145,13 @@ def _candidate(state: RunState, history: History, candidate: CandidateState) -> 
         message=None if failed is None else failed.message,
         latency_us=None if timed is None else timed.latency_us, baseline_us=None if timed is None else timed.baseline_us,
         standing=None if timed is None else "promoted" if timed.promoted else "subset",
-        incumbent=state.incumbent is not None and state.incumbent.candidate == twin.id,
+        incumbent=state.incumbent is not None and state.incumbent.candidate == twin.id, forecast=forecast_record(state, candidate.id),
     )  # fmt: skip
+
+
+def forecast_record(state: RunState, candidate: int) -> ForecastRecord | None:
+    said = shown(state.surrogate, candidate)
+    return None if said is None else ForecastRecord.model_validate(dict(said))
 
 
 def _evaluation(history: History, candidate: int, answer: EvaluationSettled) -> EvaluationRecord:
@@ -144,7 +163,8 @@ def _evaluation(history: History, candidate: int, answer: EvaluationSettled) -> 
     )  # fmt: skip
 
 
-def _ticket(state: RunState, history: History, ticket: int, decision: Decision) -> TicketRecord:
+def ticket_record(state: RunState, history: History, ticket: int) -> TicketRecord:
+    decision = history.decisions[ticket]
     issued, settled, end = decision.issued, decision.settled, decision.settled_at
     proposed = settled is not None and settled.outcome == "proposed"
     return TicketRecord(
@@ -157,11 +177,11 @@ def _ticket(state: RunState, history: History, ticket: int, decision: Decision) 
     )  # fmt: skip
 
 
-def _techniques(state: RunState, nodes: Sequence[NodeRecord]) -> tuple[TechniqueRecord, ...]:
+def technique_records(state: RunState) -> tuple[TechniqueRecord, ...]:
     claims: dict[str, list[float]] = {}
-    for node in nodes:
-        if node.action is not None and node.attempts:
-            claims.setdefault(node.action.technique, []).append(node.action.gain_mean)
+    for view in () if state.tree is None else state.tree.nodes():
+        if view.action is not None and view.attempts:
+            claims.setdefault(view.action.technique, []).append(view.action.gain_mean)
     return tuple(_technique(belief, claims.get(belief.technique, [])) for belief in state.beliefs.by_technique.values())
 
 

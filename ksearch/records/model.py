@@ -63,6 +63,20 @@ class EvaluationRecord(Record):
     verdict: str
 
 
+class ForecastRecord(Record):
+    """What a surrogate said of a candidate before it was measured: P(passes), and the reward it would have, calibrated, in nats.
+
+    `retired` says why it was not measured: skipped, or expired; empty when it was or will be.
+    """
+
+    forecaster: str
+    p_passes: float
+    reward: float
+    sigma: float
+    audit: bool
+    retired: str
+
+
 class CandidateRecord(Record):
     """One kernel. `twin` is the earlier candidate with the same code, whose evaluations then stand for both.
 
@@ -93,6 +107,7 @@ class CandidateRecord(Record):
     standing: Literal["promoted", "subset"] | None
     incumbent: bool
     """Whether it is the run's best kernel now."""
+    forecast: ForecastRecord | None
 
 
 class TicketRecord(Record):
@@ -257,3 +272,9 @@ class RunRecord(Record):
     techniques: tuple[TechniqueRecord, ...] = Field(default=())
     incumbents: tuple[IncumbentRecord, ...] = Field(default=())
     """Every promotion that was won, in order."""
+    branched: str | None = None
+    """RUN@SEQ: this run began with that prefix of another one's log; its spending is included in everything here."""
+    pins: tuple[int, ...] = Field(default=())
+    """Nodes that the user wants searched first, now."""
+    bans: tuple[str, ...] = Field(default=())
+    """Techniques and action keys that the user wants no more of, now."""

@@ -11,9 +11,9 @@ from ksearch.definitions.schema import Definition, Solution
 from ksearch.errors import BadInput
 from ksearch.jobs import WORKLOADS
 from ksearch.judge.verdict import JudgedWorkload, Verdict
-from ksearch.records.building import run_record
+from ksearch.records.building import candidate_record, head_record, node_record, run_record, technique_records, ticket_record
 from ksearch.records.history import History
-from ksearch.records.model import CandidateRecord, RunRecord
+from ksearch.records.model import CandidateRecord, NodeRecord, RunRecord, TechniqueRecord, TicketRecord
 from ksearch.records.rows import FlatRow, candidate_rows, node_rows
 from ksearch.settings import Settings
 from ksearch.store.events import RunCreated, parse_event
@@ -21,6 +21,8 @@ from ksearch.store.fold import BrokenLog, RunState
 from ksearch.store.journal import no_collections
 from ksearch.store.log import EventLog, InboxRow
 from ksearch.store.runs import default_runs_dir, find_run
+from ksearch.tree import Tree
+from ksearch.tree.types import NodeId
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -52,6 +54,47 @@ class StoredRun:
         with no_collections():
             self._move(upto)
         return self._state
+
+    def head(self, upto: int | None = None) -> RunRecord:
+        """The run without its rows: cheap, however long the run is."""
+        with no_collections():
+            self._move(upto)
+        return head_record(self._state, self._history, self._log.meta, self._timer())
+
+    def node(self, node: int) -> NodeRecord:
+        """One node at the moment that `record`, `head` or `state` was last asked for. Raises BadInput for an unknown one."""
+        tree = self._state.tree
+        if tree is None or not 0 <= node < len(tree):
+            raise BadInput(_unknown_node(self._state.header.run, node, 0 if tree is None else len(tree)))
+        return node_record(self._state, self._history, tree.node(NodeId(node)), tree.explain(NodeId(node)))
+
+    def candidate(self, candidate: int) -> CandidateRecord:
+        """One candidate at that moment."""
+        return candidate_record(self._state, self._history, self._state.candidates[candidate])
+
+    def ticket(self, ticket: int) -> TicketRecord:
+        """One decision at that moment."""
+        return ticket_record(self._state, self._history, ticket)
+
+    def techniques(self) -> tuple[TechniqueRecord, ...]:
+        """What became of each technique until that moment."""
+        return technique_records(self._state)
+
+    def builds_on(self, candidate: CandidateRecord) -> CandidateRecord | None:
+        """The kernel that stands for the parent of its node, at that moment; None for the root's own."""
+        parent = None if self._state.tree is None else self.node(candidate.node).parent
+        shown = None if parent is None else self.node(parent).shown
+        return None if shown is None else self.candidate(shown)
+
+    @property
+    def tree(self) -> Tree | None:
+        """Of that moment; None until the root is measured."""
+        return self._state.tree
+
+    @property
+    def folded(self) -> int:
+        """The event after which what was last asked for stands."""
+        return self._history.last.seq
 
     @property
     def last_seq(self) -> int:
@@ -128,8 +171,7 @@ class StoredRun:
         for stored in self._log.events(after=self._history.last.seq):
             if upto is not None and stored.seq > upto:
                 return
-            event = parse_event(stored.payload)
-            self._state.apply(event, stored.time)
+            event = self._state.replay(stored.seq, stored.payload, stored.time)
             self._history.note(stored.seq, event, self._state)
 
     def _timer(self) -> str | None:
@@ -167,5 +209,10 @@ def _diff(old: Solution, new: Solution, old_label: str, new_label: str, context:
 def node_of(record: RunRecord, node: int) -> int:
     """The node, if the run has it; raises BadInput."""
     if not 0 <= node < len(record.nodes):
-        raise BadInput(f"run {record.run}: has no node {node}; `ksearch tree {record.run}` lists them (0 to {len(record.nodes) - 1})")
+        raise BadInput(_unknown_node(record.run, node, len(record.nodes)))
     return node
+
+
+def _unknown_node(run: str, node: int, nodes: int) -> str:
+    known = f"`ksearch tree {run}` lists them (0 to {nodes - 1})" if nodes else "its root isn't measured yet"
+    return f"run {run}: has no node {node}; {known}"

@@ -87,8 +87,8 @@ class Replay(Search):
 
     @property
     def desk(self) -> RecordedDesk:
-        assert isinstance(self.parts.desk, RecordedDesk)
-        return self.parts.desk
+        assert isinstance(self.parts.models, RecordedDesk)
+        return self.parts.models
 
     def _take(self, arrival: Arrival) -> None:
         match arrival:
@@ -124,7 +124,7 @@ class Replay(Search):
         future = self._found(self._working_on(ticket))
         while not future.done():
             watched: list[Future[Any]] = [future]
-            if self.parts.desk is not None:
+            if self.parts.models is not None:
                 self.desk.collect(self.journal)
                 watched.append(self.desk.bell)
                 if (post := self.desk.asking(ticket)) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ksearch.records.reading import StoredRun, node_of
+from ksearch.records.reading import StoredRun
 from ksearch.report.page.model import EvaluationDetail, FailureEvidence
 from ksearch.report.story import ArmScore, Attempt, Choice, Decision, Story, story_of
 from ksearch.report.text import ascii_json, clipped, inert, inert_lines, nats, percent, seconds, us
@@ -16,7 +16,7 @@ LOG_LINES = 20
 
 def print_story(run: str, runs_dir: Path | None, node: int, *, as_json: bool) -> None:
     with StoredRun.open(run, runs_dir) as opened:
-        story = story_of(opened, node_of(opened.record(), node))
+        story = story_of(opened, node)
     print(ascii_json(story.model_dump_json()) if as_json else "\n".join(story_lines(story)))  # noqa: T201
 
 

@@ -14,6 +14,7 @@ from ksearch.store.events import (
     EvaluationLost,
     EvaluationSettled,
     Event,
+    ForecastMade,
     IncumbentChanged,
     ModelCallSettled,
     NothingWritten,
@@ -23,6 +24,7 @@ from ksearch.store.events import (
     TicketSettled,
 )
 from ksearch.store.fold import RunState
+from ksearch.store.forecasts import shown
 from ksearch.store.runs import RunPaths
 
 if TYPE_CHECKING:
@@ -156,10 +158,21 @@ def describe(event: Event, state: RunState) -> str | None:
             return f"model call {event.call}: {error}"
         case RequestAnswered():
             return f"{event.origin} asks: {event.request}: {event.outcome}" + ("" if event.reason is None else f" ({event.reason})")
+        case ForecastMade():
+            return _describe_forecast(event, state)
         case TicketSettled(outcome="skipped"):
             return f"ticket {event.ticket}: skipped ({event.reason})"
         case _:
             return None
+
+
+def _describe_forecast(event: ForecastMade, state: RunState) -> str | None:
+    """Only where it decides something: without trust a forecast is for the record."""
+    said = shown(state.surrogate, event.candidate)
+    if said is None or event.m <= 1.0:
+        return None
+    audit = ", an audit: measured whatever is said" if event.audit else ""
+    return f"#{event.candidate} forecast {said['reward']:+.3f} ± {said['sigma']:.3f} ln, {said['p_passes']:.0%} to pass{audit}"
 
 
 def _describe_verdict(event: EvaluationSettled, state: RunState) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from ksearch.records.model import CandidateRecord, NodeRecord, Record, RunRecord, TicketRecord
+from ksearch.records.model import CandidateRecord, NodeRecord, Record, TicketRecord
 from ksearch.records.reading import StoredRun
-from ksearch.report.page.details import candidate_detail
+from ksearch.report.page.details import kernel_detail
 from ksearch.report.page.model import EvaluationDetail
 from ksearch.store.fold import RunState
 from ksearch.tree import Tree
@@ -109,39 +109,42 @@ class Story(Record):
 
 
 def story_of(run: StoredRun, node: int) -> Story:
-    """`node` must be one of the run's. Folds the log again up to each of its decisions: about a second for 10,000 nodes."""
-    record = run.record()
-    told = record.nodes[node]
-    candidates = [record.candidates[number] for number in told.candidates]
-    attempts = tuple(_attempt(run, record, candidate) for candidate in candidates)
+    """Folds the log again up to each decision for the node. Raises BadInput for a node that the run doesn't have."""
+    head = run.head()
+    told = run.node(node)
+    way = _way(run, told)
+    candidates = [run.candidate(number) for number in told.candidates]
+    attempts = tuple(_attempt(run, candidate) for candidate in candidates)
     answers = [answer for candidate in candidates for answer in candidate.evaluations]
-    tickets = sorted((record.tickets[number] for number in told.tickets), key=lambda ticket: ticket.issued_seq)
+    tickets = sorted((run.ticket(number) for number in told.tickets), key=lambda ticket: ticket.issued_seq)
     return Story(
-        run=record.run, definition=record.definition, device_name=record.device_name, timer=record.timer,
-        policy=str(record.settings.get("policy")), node=told, incumbent=any(candidate.incumbent for candidate in candidates),
-        decisions=tuple(_decisions(run, record, told, tickets)), attempts=attempts,
+        run=head.run, definition=head.definition, device_name=head.device_name, timer=head.timer,
+        policy=str(head.settings.get("policy")), node=told, incumbent=any(candidate.incumbent for candidate in candidates),
+        decisions=tuple(_decision(run, way, ticket) for ticket in tickets), attempts=attempts,
         device_seconds=sum(candidate.device_seconds for candidate in candidates),
         wall_seconds=sum(answer.wall_seconds for answer in answers),
     )  # fmt: skip
 
 
-def _decisions(run: StoredRun, record: RunRecord, node: NodeRecord, tickets: Sequence[TicketRecord]) -> Iterator[Decision]:
-    for ticket in tickets:
-        state = run.state(ticket.issued_seq - 1)
-        assert state.tree is not None, "tickets come after the root"
-        scored = state.settings.policy == "puct"
-        yield Decision(
-            ticket=ticket, evaluations=state.evaluations, honesty=state.tree.honesty,
-            belief=None if node.action is None else _belief(state, node.action.technique),
-            choices=tuple(_choices(state.tree, record, node, ticket.issued_seq)) if scored else (),
-        )  # fmt: skip
-
-
-def _choices(tree: Tree, record: RunRecord, node: NodeRecord, issued: int) -> Iterator[Choice]:
+def _way(run: StoredRun, node: NodeRecord) -> list[NodeRecord]:
+    """From the root to the node."""
     way = [node]
     while (parent := way[-1].parent) is not None:
-        way.append(record.nodes[parent])
-    way.reverse()
+        way.append(run.node(parent))
+    return way[::-1]
+
+
+def _decision(run: StoredRun, way: Sequence[NodeRecord], ticket: TicketRecord) -> Decision:
+    state, action = run.state(ticket.issued_seq - 1), way[-1].action
+    assert state.tree is not None, "tickets come after the root"
+    return Decision(
+        ticket=ticket, evaluations=state.evaluations, honesty=state.tree.honesty,
+        belief=None if action is None else _belief(state, action.technique),
+        choices=tuple(_choices(state.tree, way, ticket.issued_seq)) if state.settings.policy == "puct" else (),
+    )  # fmt: skip
+
+
+def _choices(tree: Tree, way: Sequence[NodeRecord], issued: int) -> Iterator[Choice]:
     for at, chosen in pairwise(way):
         yield Choice(at=at.id, chosen=chosen.id, opened_for_it=chosen.seq == issued - 1, arms=_arms(tree, at.id, chosen.id))
 
@@ -169,10 +172,10 @@ def _belief(state: RunState, technique: str) -> Belief:
     )  # fmt: skip
 
 
-def _attempt(run: StoredRun, record: RunRecord, candidate: CandidateRecord) -> Attempt:
-    detail = candidate_detail(run, record, candidate)
-    parent = run.parent_of(record, candidate)
-    diff = None if parent is None or detail.missing is not None else diff_summary(run, parent, candidate)
+def _attempt(run: StoredRun, candidate: CandidateRecord) -> Attempt:
+    detail = kernel_detail(run, candidate, candidate if candidate.twin is None else run.candidate(candidate.twin))
+    before = run.builds_on(candidate)
+    diff = None if before is None or detail.missing is not None else diff_summary(run, before, candidate)
     return Attempt(candidate=candidate, evaluations=detail.evaluations, diff=diff, missing=detail.missing)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ksearch.records.model import Record
+from ksearch.records.building import forecast_record
+from ksearch.records.model import ForecastRecord, Record
 from ksearch.report.treeselect import TreeOptions
 from ksearch.report.treeview import gain_of, is_incumbent, judged_of, selection_of, shown_candidate
 from ksearch.store.fold import RunState
@@ -45,6 +46,7 @@ class TreeNode(Record):
     baseline_us: float | None
     message: str | None
     incumbent: bool
+    forecast: ForecastRecord | None
 
 
 class TreeDocument(Record):
@@ -79,4 +81,5 @@ def _record(state: RunState, view: NodeView) -> TreeNode:
         candidates=tuple(other.id for other in state.candidates_of(view.id)),
         latency_us=None if judged is None else judged.latency_us, baseline_us=None if judged is None else judged.baseline_us,
         message=None if judged is None else judged.message, incumbent=is_incumbent(state, candidate),
+        forecast=None if candidate is None else forecast_record(state, candidate.id),
     )  # fmt: skip

@@ -14,6 +14,7 @@ from ksearch.report.text import ascii_json, clipped, inert, nats, us, wants_colo
 from ksearch.report.treeselect import Gap, Row, Selection, TreeOptions
 from ksearch.store.events import EvaluationSettled
 from ksearch.store.fold import CandidateState, RunState
+from ksearch.store.forecasts import shown
 from ksearch.store.journal import no_collections, read_state
 from ksearch.store.log import EventLog
 from ksearch.store.runs import default_runs_dir, find_run
@@ -94,7 +95,7 @@ def _line(state: RunState, row: Row, view: NodeView) -> Line:
     visits = f"{counts.visits:6d} {counts.failed:4d} {counts.in_flight:4d} {counts.skipped:4d}"
     claim = nats(None if view.action is None else view.action.gain_mean)
     numbers = f"{visits} {view.value:+6.3f} {nats(counts.best):>7} {share:>5} {claim:>7} {nats(gain_of(state, view)):>7} {latency:>10}  "
-    return [(numbers, "dim" if row.context else ""), *_plan(row, view, incumbent)]
+    return [(numbers, "dim" if row.context else ""), *_plan(row, view, incumbent), (_forecast(state, candidate), "dim")]
 
 
 def _plan(row: Row, view: NodeView, incumbent: bool) -> Line:
@@ -128,3 +129,12 @@ def judged_of(state: RunState, candidate: CandidateState) -> EvaluationSettled |
 
 def is_incumbent(state: RunState, candidate: CandidateState | None) -> bool:
     return state.incumbent is not None and candidate is not None and state.incumbent.candidate == state.twin_of(candidate).id
+
+
+def _forecast(state: RunState, candidate: CandidateState | None) -> str:
+    """What was expected of the node's candidate, as a reward beside the measured one; empty without a forecast."""
+    said = None if candidate is None else shown(state.surrogate, candidate.id)
+    if said is None:
+        return ""
+    retired = f", {said['retired']}" if said["retired"] else ""
+    return f"  (forecast {said['reward']:+.3f} ± {said['sigma']:.3f}, {said['p_passes']:.0%} to pass{retired})"

@@ -18,6 +18,7 @@ from ksearch.tree.types import (
     Cancelled,
     Change,
     Failed,
+    Foreseen,
     Issued,
     Measured,
     NodeId,
@@ -43,13 +44,13 @@ Wish = NodePinned | NodeUnpinned | IdeaBanned | IdeaUnbanned
 TreeEvent = ArmOpenedEvent | TicketIssued | TicketSettled | Wish
 
 
-def to_event(change: Change, gpu_seconds: float = 0.0) -> TreeEvent:
-    """`gpu_seconds` is what a Write ticket reserves of the GPU budget."""
+def to_event(change: Change, gpu_seconds: float = 0.0, evaluations: int = 1) -> TreeEvent:
+    """`gpu_seconds` and `evaluations` are what a Write ticket reserves of the budget."""
     match change:
         case ArmOpened(node, parent, action):
             return ArmOpenedEvent(node=node, parent=parent, action=action)
         case Issued(ticket, why):
-            return _issued_to_event(ticket, why, gpu_seconds)
+            return _issued_to_event(ticket, why, gpu_seconds, evaluations)
         case Settled(ticket_id, outcome):
             return _settled_to_event(ticket_id, outcome)
         case Pinned(node):
@@ -60,9 +61,11 @@ def to_event(change: Change, gpu_seconds: float = 0.0) -> TreeEvent:
             return IdeaBanned(idea=idea)
         case Unbanned(idea):
             return IdeaUnbanned(idea=idea)
+        case Foreseen():
+            raise TypeError("a forecast is logged as forecast_made, which the tree's change follows from")
 
 
-def _issued_to_event(ticket: Ticket, why: str, gpu_seconds: float) -> TicketIssued:
+def _issued_to_event(ticket: Ticket, why: str, gpu_seconds: float, evaluations: int) -> TicketIssued:
     if isinstance(ticket, Propose):
         return TicketIssued(
             ticket=ticket.ticket, node=ticket.node, kind="propose", mode=None, attempt=None,
@@ -70,7 +73,7 @@ def _issued_to_event(ticket: Ticket, why: str, gpu_seconds: float) -> TicketIssu
         )  # fmt: skip
     return TicketIssued(
         ticket=ticket.ticket, node=ticket.node, kind="write", mode=ticket.mode, attempt=ticket.attempt,
-        failed_stage=ticket.failed_stage, count=None, gpu_seconds=gpu_seconds, why=why,
+        failed_stage=ticket.failed_stage, count=None, gpu_seconds=gpu_seconds, why=why, evaluations=evaluations,
     )  # fmt: skip
 
 

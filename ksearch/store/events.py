@@ -99,6 +99,66 @@ class NothingWritten(_Event):
     reason: str
 
 
+class PastForecast(_Event):
+    """A forecast of an earlier run on the same definition and device, with what became of it. Rewards in nats."""
+
+    p_passes: float
+    d10: float
+    d50: float
+    d90: float
+    parent_reward: float
+    passed: bool
+    reward: float | None
+
+
+class SurrogateOpened(_Event):
+    """Candidates are forecast from here on. `samples` is a blob of judged samples of earlier runs to learn from."""
+
+    type: Literal["surrogate_opened"] = "surrogate_opened"
+    forecaster: str
+    samples: Digest | None = None
+    past: tuple[PastForecast, ...] = ()
+
+
+class ForecastMade(_Event):
+    """A forecaster answered on a candidate, from what was known before its verdict. The quantiles are None when it had nothing to say.
+
+    `m` is the number of candidates for each measurement at that moment, `audit` whether this one is measured whatever the
+    forecast says, `known` how many of this run's outcomes the forecaster had learnt from.
+    """
+
+    type: Literal["forecast_made"] = "forecast_made"
+    candidate: CandidateId
+    forecaster: str
+    p_passes: float | None
+    d10: float | None
+    d50: float | None
+    d90: float | None
+    parent_reward: float | None
+    m: float
+    audit: bool
+    known: int
+    tokens: int = 0
+    usd: float = 0.0
+    malformed: int = 0
+
+
+class CandidateRetired(_Event):
+    """A candidate goes unmeasured: its forecast was hopeless, it was passed over too often, or the budget ended."""
+
+    type: Literal["candidate_retired"] = "candidate_retired"
+    candidate: CandidateId
+    how: Literal["skipped", "expired", "unaffordable"]
+
+
+class CandidateRecalled(_Event):
+    """A plan's last attempt is spent on its best-forecast candidate, which an earlier ticket had retired."""
+
+    type: Literal["candidate_recalled"] = "candidate_recalled"
+    candidate: CandidateId
+    ticket: int
+
+
 class EvaluationStarted(_Event):
     """A candidate was handed to the judge. `gpu_seconds` is the reservation."""
 
@@ -165,6 +225,8 @@ class TicketIssued(_Event):
     count: int | None
     gpu_seconds: float
     why: str
+    evaluations: int = 1
+    """What a write ticket reserves at once; 0 when it waits in the surrogate's line, and reserves when it is measured."""
 
 
 class TicketSettled(_Event):
@@ -324,6 +386,10 @@ Event: TypeAlias = (
     | Opened
     | CandidateWritten
     | NothingWritten
+    | SurrogateOpened
+    | ForecastMade
+    | CandidateRetired
+    | CandidateRecalled
     | EvaluationStarted
     | EvaluationSettled
     | EvaluationLost

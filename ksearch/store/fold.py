@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ksearch.budget import Amounts, Ledger, Limits
+from ksearch.budget import Amounts, Ledger, LedgerError, Limits
 from ksearch.settings import BudgetSettings, Settings
 from ksearch.store.changes import TreeEvent, to_change, to_edit
 from ksearch.store.errors import StoreError
@@ -17,11 +17,14 @@ from ksearch.store.events import (
     BudgetBlocked,
     BudgetChanged,
     CandidateId,
+    CandidateRecalled,
+    CandidateRetired,
     CandidateWritten,
     EvaluationLost,
     EvaluationSettled,
     EvaluationStarted,
     Event,
+    ForecastMade,
     IdeaBanned,
     IdeaUnbanned,
     IncumbentChanged,
@@ -37,13 +40,16 @@ from ksearch.store.events import (
     RootSettled,
     RunCreated,
     RunEnded,
+    SurrogateOpened,
     TicketIssued,
     TicketSettled,
     WorldModelRevised,
+    parse_event,
 )
+from ksearch.store.forecasts import SurrogateState
 from ksearch.translate import evidence
 from ksearch.tree import Tree, policy_named
-from ksearch.tree.types import Cancelled, Failed, Issued, Measured, NodeId, Settled, Ticket, Write
+from ksearch.tree.types import Cancelled, Failed, Foreseen, Issued, Measured, NodeId, Settled, Ticket, Write
 from ksearch.worldmodel.beliefs import Beliefs, revised
 from ksearch.worldmodel.document import Document, edited
 from ksearch.worldmodel.types import Belief, Evidence
@@ -67,6 +73,8 @@ class CandidateState:
     losses: int = 0
     device_seconds: float = 0.0
     settled: Measured | Failed | None = None
+    ticket: int | None = None
+    """The ticket that its verdict settles: the one it was written for, or a later one that recalled it."""
 
     @property
     def id(self) -> CandidateId:
@@ -94,13 +102,28 @@ class Books:
     by_technique: dict[str, Belief] = field(default_factory=dict)
 
     def issued(self, event: TicketIssued) -> None:
-        if event.kind == "write":
-            self.ledger.hold(_key(event.ticket), Amounts.of(evaluations=1, gpu_seconds=event.gpu_seconds))
+        if event.kind == "write" and event.evaluations:
+            self.ledger.hold(_key(event.ticket), Amounts.of(evaluations=event.evaluations, gpu_seconds=event.gpu_seconds))
+
+    def started(self, ticket: int, gpu_seconds: float) -> None:
+        """A candidate that waited in the surrogate's line reserves only now, when it is measured."""
+        if not self._held(ticket):
+            self.ledger.hold(_key(ticket), Amounts.of(evaluations=1, gpu_seconds=gpu_seconds))
+
+    def forecast(self, event: ForecastMade) -> None:
+        if event.tokens or event.usd:
+            cost = Amounts.of(tokens=event.tokens, usd=event.usd)
+            self.ledger.hold(f"forecast-{event.candidate}", cost)
+            self.ledger.settle(f"forecast-{event.candidate}", cost)
+
+    def _held(self, ticket: int) -> bool:
+        return _key(ticket) in self.ledger.reservations
 
     def settled(self, ticket: Write, candidate: CandidateState | None) -> None:
         judged = candidate is not None and "evaluate" in candidate.verdicts
         seconds = candidate.device_seconds if candidate is not None else 0.0
-        self.ledger.settle(_key(ticket.ticket), Amounts.of(evaluations=int(judged), gpu_seconds=seconds))
+        if self._held(ticket.ticket):
+            self.ledger.settle(_key(ticket.ticket), Amounts.of(evaluations=int(judged), gpu_seconds=seconds))
 
     def root_started(self, candidate: CandidateState, gpu_seconds: float) -> None:
         if _root_key(candidate) not in self.ledger.reservations:
@@ -149,6 +172,7 @@ class RunState:
     blocked: str | None = None
     """Why no model call fits the budget any more; None while calls fit or none was tried."""
     why: dict[int, str] = field(default_factory=dict)
+    surrogate: SurrogateState | None = None
     incumbent: IncumbentChanged | None = None
     root: RootSettled | None = None
     ended: RunEnded | None = None
@@ -170,7 +194,7 @@ class RunState:
 
     def twin_of(self, candidate: CandidateState) -> CandidateState:
         """The first candidate with the same code (itself, when the code is new)."""
-        return self.candidates[self.by_digest[candidate.written.digest]]
+        return self.candidates[self.by_digest.get(candidate.written.digest, candidate.id)]
 
     def candidates_of(self, node: int) -> list[CandidateState]:
         return [self.candidates[candidate] for candidate in self.by_node.get(node, [])]
@@ -211,6 +235,15 @@ class RunState:
 
     # ------------------------------------------------------------------ folding
 
+    def replay(self, seq: int, payload: str, time: float) -> Event:
+        """Fold a stored event, which anybody may have written. Raises BrokenLog when it can't follow from those before it."""
+        try:
+            event = parse_event(payload)
+            self.apply(event, time)
+        except (LookupError, TypeError, ValueError, OverflowError, LedgerError) as error:
+            raise BrokenLog(f"run {self.header.run}: event {seq} doesn't follow from those before it: {error}") from error
+        return event
+
     def apply(self, event: Event, time: float, *, tree_done: bool = False) -> None:
         """Fold one event. `tree_done`: the live search has put this change into the tree already (by ask or tell)."""
         self._book_wall(event, time)
@@ -225,6 +258,11 @@ class RunState:
                 self.nothing_written[event.ticket] = event.reason
                 if event.ticket in self.open_tickets:
                     self.trouble[self.open_tickets[event.ticket].node] = event.reason
+            case SurrogateOpened():
+                assert self.root is not None, "candidates are forecast once there is a tree"
+                self.surrogate = SurrogateState.begin(event, self.root.sigma_noise, self.settings.surrogate_budget)
+            case ForecastMade() | CandidateRetired() | CandidateRecalled():
+                self._surrogate_event(event)
             case EvaluationStarted():
                 self._started(event, time)
             case EvaluationSettled():
@@ -236,6 +274,8 @@ class RunState:
             case RootSettled():
                 self._root(event)
             case IncumbentChanged():
+                if event.candidate not in self.candidates:
+                    raise BrokenLog(f"candidate {event.candidate} became the incumbent before it was written")
                 self.incumbent = event
             case ModelCallStarted() | ModelCallSettled() | ModelCallLost():
                 self._call(event)
@@ -303,10 +343,48 @@ class RunState:
         parent = self.tree.parent(ticket.node)
         self.books.learn(evidence(ticket.node, ticket.plan[-1], reward, self.tree.own_best(parent), stage, followed))
 
+    def _surrogate_event(self, event: ForecastMade | CandidateRetired | CandidateRecalled) -> None:
+        if self.surrogate is None:
+            raise BrokenLog(f"{event.type} in a run without a surrogate")
+        self.surrogate.apply(event)
+        candidate = self.candidates[event.candidate]
+        if isinstance(event, ForecastMade):
+            self._foresee(event)
+            if self.books is not None:
+                self.books.forecast(event)
+            if (verdict := candidate.verdicts.get("evaluate")) is not None:
+                self.surrogate.compare(verdict)
+        elif isinstance(event, CandidateRetired):
+            self._hand_over(candidate)
+        elif isinstance(event, CandidateRecalled):
+            candidate.ticket = event.ticket
+            self.by_ticket[event.ticket] = candidate.id
+            self.by_digest.setdefault(candidate.written.digest, candidate.id)
+
+    def _foresee(self, event: ForecastMade) -> None:
+        """A trusted forecast moves the plan's value in the tree: pi mu' + (1 - pi) of the parent's reward."""
+        assert self.surrogate is not None
+        assert self.tree is not None
+        said, node = self.surrogate.said(event.candidate), NodeId(self.candidates[event.candidate].written.node)
+        own = self.tree.own_best(self.tree.parent(node))
+        if event.m > 1.0 and said is not None and own is not None and event.parent_reward is not None:
+            self.tree.apply(Foreseen(node, own + said.pi * (said.mu - event.parent_reward), said.sigma))
+
+    def _hand_over(self, retired: CandidateState) -> None:
+        """The next candidate with the same code stands for it from now on: the retired one will have no verdict."""
+        digest = retired.written.digest
+        if self.by_digest.get(digest) != retired.id:
+            return
+        del self.by_digest[digest]
+        for ticket in self.open_tickets:
+            other = self.candidate_of(ticket)
+            if other is not None and other.id != retired.id and other.written.digest == digest:
+                self.by_digest[digest] = min(other.id, self.by_digest.get(digest, other.id))
+
     def _written(self, event: CandidateWritten) -> None:
         if event.candidate in self.candidates:
             raise BrokenLog(f"candidate {event.candidate} written twice")
-        self.candidates[event.candidate] = CandidateState(event)
+        self.candidates[event.candidate] = CandidateState(event, ticket=event.ticket)
         self.by_digest.setdefault(event.digest, event.candidate)
         self.by_node.setdefault(event.node, []).append(event.candidate)
         self.trouble.pop(event.node, None)
@@ -316,14 +394,20 @@ class RunState:
     def _started(self, event: EvaluationStarted, time: float) -> None:
         candidate = self.candidates[event.candidate]
         candidate.running, candidate.started_at = event.kind, time
-        if self.books is not None and candidate.written.ticket is None:
+        if self.books is not None and candidate.ticket is None:
             self.books.root_started(candidate, event.gpu_seconds)
+        elif self.books is not None and candidate.ticket is not None:
+            self.books.started(candidate.ticket, event.gpu_seconds)
+        if self.surrogate is not None and event.kind == "evaluate":
+            self.surrogate.started(event.candidate)
 
     def _answered(self, event: EvaluationSettled) -> None:
         candidate = self.candidates[event.candidate]
         candidate.running = None
         candidate.device_seconds += event.device_seconds
         candidate.verdicts[event.kind] = event
+        if self.surrogate is not None and event.kind == "evaluate":
+            self.surrogate.answered(event)
         if self.books is not None and candidate.written.ticket is None:
             self.books.root_answered(candidate)
 

@@ -24,17 +24,30 @@ def read_state(log: EventLog, *, books: bool = True) -> RunState:
 
     Raises BrokenLog when the log doesn't start with run_created or contradicts itself.
     """
-    events = log.events()
-    first = next(events, None)
-    header = None if first is None else parse_event(first.payload)
-    if first is None or not isinstance(header, RunCreated):
-        raise BrokenLog("the log does not begin with run_created")
-    state = RunState.begin(header, Settings.model_validate_json(log.get_blob(header.settings)), books=books)
-    state.last_time = first.time
-    with no_collections():
-        for stored in events:
-            state.apply(parse_event(stored.payload), stored.time)
-    return state
+    follower = Follower(log, books=books)
+    follower.follow()
+    return follower.state
+
+
+class Follower:
+    """A state that grows with its log: `follow` folds what is new, up to event `seq`. Raises BrokenLog as `read_state` does."""
+
+    def __init__(self, log: EventLog, *, books: bool = True) -> None:
+        first = next(log.events(), None)
+        header = None if first is None else parse_event(first.payload)
+        if first is None or not isinstance(header, RunCreated):
+            raise BrokenLog("the log does not begin with run_created")
+        self._log, self.seq = log, first.seq
+        self.state = RunState.begin(header, Settings.model_validate_json(log.get_blob(header.settings)), books=books)
+        self.state.last_time = first.time
+
+    def follow(self) -> None:
+        state, seq = self.state, self.seq
+        with no_collections():
+            for stored in self._log.events(after=seq):
+                state.replay(stored.seq, stored.payload, stored.time)
+                seq = stored.seq
+        self.seq = seq
 
 
 @contextmanager
@@ -87,11 +100,12 @@ class Journal:
         changes: Sequence[Change],
         *before: Event,
         gpu_seconds: float = 0.0,
+        evaluations: int = 1,
         durable: bool = False,
         answers: Sequence[InboxAnswer] = (),
     ) -> None:
         """Log changes that the live tree has applied already, together with events that belong to the same step."""
-        tree_events: tuple[TreeEvent, ...] = tuple(to_event(change, gpu_seconds) for change in changes)
+        tree_events: tuple[TreeEvent, ...] = tuple(to_event(change, gpu_seconds, evaluations) for change in changes)
         self.record(*before, *tree_events, durable=durable, tree_done=True, answers=answers)
 
     def put_blob(self, text: str) -> str:

@@ -6,6 +6,7 @@ SQLite connections and folds belong to one thread, so each feed has a thread of 
 from __future__ import annotations
 
 import shlex
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,15 +20,20 @@ from ksearch.records.model import RunRecord
 from ksearch.records.reading import StoredRun
 from ksearch.report.page.data import page_data
 from ksearch.report.page.details import candidate_detail
-from ksearch.report.page.packing import encode_detail, encode_page
+from ksearch.report.page.packing import encode_detail
 from ksearch.report.page.render import Extension, Live, render_page
 from ksearch.settings import BudgetSettings
+from ksearch.store.journal import no_collections
 from ksearch.store.lock import writer_of
 from ksearch.store.requests import Request
-from ksearch.store.runs import RunPaths
+from ksearch.store.runs import RunPaths, default_runs_dir
 
-MOMENTS = 32
+MOMENTS_BYTES = 64 * 1024 * 1024
 """Replayed moments that are kept: a slider goes back and forth over a few."""
+
+REST = 1.0
+"""Time without building data after each time they were built, over the time that took: following a run may take half a core and
+no more, since the search may be timing kernels on the same machine."""
 
 SHOWN_REQUESTS = 20
 
@@ -41,7 +47,7 @@ class RunStatus(BaseModel):
 
     run: str
     quoted: str
-    """The run's name as a shell takes it."""
+    """How a command on this machine names the run: by its name, or its folder outside the usual place; as a shell takes it."""
     seq: int
     searching: bool
     """Whether a process holds the run for writing."""
@@ -63,13 +69,14 @@ class Feed:
         self._replayed: StoredRun | None = None
         self._record: RunRecord | None = None
         self._newest: tuple[int, bytes] = (0, b"")
+        self._rested_at = 0.0
         self._moments: OrderedDict[int, bytes] = OrderedDict()
 
     def page(self, live: Live, extension: Extension) -> bytes:
         return self._ask(partial(self._page, live, extension))
 
     def data(self, have: int) -> bytes | None:
-        """The run now; None when it has no event after number `have`."""
+        """The run now, or not long ago; None when nothing newer than event `have` can be told yet."""
         return self._ask(partial(self._data, have))
 
     def moment(self, seq: int) -> bytes:
@@ -100,24 +107,24 @@ class Feed:
         return self._run
 
     def _page(self, live: Live, extension: Extension) -> bytes:
-        return render_page(page_data(self._opened()), live=live, extensions=(extension,)).encode("utf-8", "replace")
+        with no_collections():
+            return render_page(page_data(self._opened()), live=live, extensions=(extension,)).encode("utf-8", "replace")
 
     def _data(self, have: int) -> bytes | None:
         run = self._opened()
-        if run.last_seq <= have:
-            return None
-        if self._newest[0] != run.last_seq:
-            data = page_data(run)
-            self._newest = (data.run.seq, encode_page(data).encode("ascii"))
-        return self._newest[1]
+        if self._newest[0] < run.last_seq and time.monotonic() >= self._rested_at:
+            began = time.monotonic()
+            self._newest = _encoded(run, None)
+            self._rested_at = time.monotonic() + REST * (time.monotonic() - began)
+        return self._newest[1] if self._newest[0] > have else None
 
     def _moment(self, seq: int) -> bytes:
         seq = max(1, min(seq, self._opened().last_seq))
         if seq not in self._moments:
             if self._replayed is None:
                 self._replayed = StoredRun.open(str(self.paths.folder))
-            self._moments[seq] = encode_page(page_data(self._replayed, seq)).encode("ascii")
-            if len(self._moments) > MOMENTS:
+            self._moments[seq] = _encoded(self._replayed, seq)[1]
+            while len(self._moments) > 1 and sum(map(len, self._moments.values())) > MOMENTS_BYTES:
                 self._moments.popitem(last=False)
         self._moments.move_to_end(seq)
         return self._moments[seq]
@@ -136,7 +143,7 @@ class Feed:
         state = run.state()
         return RunStatus(
             run=self.paths.name,
-            quoted=shlex.quote(self.paths.name),
+            quoted=shlex.quote(_reference(self.paths)),
             seq=run.last_seq,
             searching=writer is not None,
             writer=None if writer is None else str(writer),
@@ -150,3 +157,15 @@ class Feed:
         for run in (self._run, self._replayed):
             if run is not None:
                 run.close()
+
+
+def _reference(paths: RunPaths) -> str:
+    usual = default_runs_dir().resolve() == paths.folder.parent.resolve()
+    return paths.name if usual else str(paths.folder.resolve())
+
+
+def _encoded(run: StoredRun, upto: int | None) -> tuple[int, bytes]:
+    """Event number and body. Plain JSON, which the page takes as well as its packed form: a tenth of the time to write."""
+    with no_collections():
+        data = page_data(run, upto)
+        return data.run.seq, data.model_dump_json().encode("utf-8", "replace")

@@ -92,7 +92,7 @@ class Handler(BaseHTTPRequestHandler):
             answer = self._answer()
         except Refusal as refusal:
             answer = _refused(refusal.status, refusal.reason)
-        except (KsearchError, ValidationError) as error:
+        except (KsearchError, ValidationError, OSError) as error:  # a run that is damaged, or was removed since
             answer = _refused(HTTPStatus.CONFLICT, str(error))
         self._send(answer)
 

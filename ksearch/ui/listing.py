@@ -18,7 +18,7 @@ REFRESH_SECONDS = 5
 _STYLE = """
 main { padding: 24px; max-width: 1100px; }
 table { border-collapse: collapse; width: 100%; background: var(--surface); border: 1px solid var(--line); border-radius: 8px; }
-th, td { text-align: left; padding: 7px 12px; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
+th, td { text-align: left; padding: 7px 12px; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { color: var(--text-soft); font-size: 12px; } td.n, th.n { text-align: right; }
 tr:last-child td { border-bottom: 0; } h1 { margin-bottom: 14px; } a { color: var(--accent); }
 .wide { overflow-x: auto; }
@@ -43,7 +43,7 @@ def listing_page(rows: Sequence[Row], query: str) -> tuple[bytes, str]:
 
 
 def _line(row: Row, query: str) -> str:
-    best = "" if row["latency_us"] is None or row["speedup"] is None else f"{us(row['latency_us'])} us, {row['speedup']:.2f}x"
+    best = "" if row["latency_us"] is None or row["speedup"] is None else f"{us(row['latency_us'])} µs, {row['speedup']:.2f}×"
     name = _link(row["run"], row["folder"], query)
     texts = "".join(f"<td>{cell}</td>" for cell in (name, *map(_shown, (row["definition"], row["device"], row["status"]))))
     return f'<tr>{texts}<td class="n">{row["evaluations"]}</td><td class="n">{best}</td></tr>'

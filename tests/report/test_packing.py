@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ksearch.report.page.lines import LineTable
@@ -34,15 +34,16 @@ def scripts(browser: Any) -> Any:
 
 
 @pytest.mark.browser
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=VALUES)
+@example(value=[{"x": None}, {"x": {"__proto__": None}}])
 def test_tables_come_out_as_they_went_in(scripts: Any, value: Any) -> None:
     text = json.dumps(tabulated(value))
     assert json.loads(scripts.evaluate("(text) => JSON.stringify(decode(JSON.parse(text)))", text)) == value
 
 
 @pytest.mark.browser
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(before=st.lists(st.sampled_from("abcd\r"), max_size=14), after=st.lists(st.sampled_from("abcd\r"), max_size=14))
 def test_a_diff_leads_from_one_text_to_the_other_by_the_fewest_lines(scripts: Any, before: list[str], after: list[str]) -> None:
     lines = scripts.evaluate("([a, b]) => diffLines(a, b)", ["\n".join(before), "\n".join(after)])

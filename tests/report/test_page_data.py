@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shlex
@@ -12,17 +13,18 @@ from typer.testing import CliRunner
 
 from ksearch.cli.main import app
 from ksearch.errors import BadInput
-from ksearch.records.model import RunRecord
+from ksearch.records.model import ForecastRecord, RunRecord
 from ksearch.records.reading import StoredRun
-from ksearch.report.page.calibration import calibration, crps, spearman
+from ksearch.report.page.calibration import calibration, crps, forecasts_of, spearman
 from ksearch.report.page.data import page_data
 from ksearch.report.page.details import candidate_detail
 from ksearch.report.page.model import ClaimPoint, PageData
-from ksearch.report.page.render import Extension, Live, render_page
+from ksearch.report.page.render import LIBRARY, LICENCE, Extension, Live, asset, render_page
 from ksearch.report.page.write import report_json, write_report
 from ksearch.settings import load_overlay, merge, parse_assignment, resolve
 
-SCHEMA = Path(__file__).resolve().parents[2] / "docs/schemas/report.json"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+SCHEMA, DOCUMENT = DOCS / "schemas/report.json", DOCS / "report.md"
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +155,21 @@ def test_a_live_page_holds_no_kernels_and_may_ask_its_own_server(loaded: tuple[P
     assert "connect-src &#x27;self&#x27;" in page
     assert '<script type="text/plain" id="ksearch-details"></script>' in page
     assert "connect-src" not in render_page(loaded[0])
+
+
+def test_the_library_is_the_one_that_was_published_and_carries_its_licence(loaded: tuple[PageData, RunRecord]) -> None:
+    digest = hashlib.sha256(asset(LIBRARY).encode()).hexdigest()
+    assert f"`{digest}`" in DOCUMENT.read_text()
+    assert asset(LICENCE) in render_page(loaded[0])
+
+
+def test_forecasts_are_held_against_what_was_measured(loaded: tuple[PageData, RunRecord]) -> None:
+    _, record = loaded
+    said = ForecastRecord(forecaster="oracle", p_passes=1.0, reward=6.0, sigma=0.5, audit=False, retired="")
+    rewards = ((candidate, candidate.reward) for candidate in record.candidates)
+    exact = [c if r is None else c.model_copy(update={"forecast": said.model_copy(update={"reward": r})}) for c, r in rewards]
+    (found,) = forecasts_of(record.model_copy(update={"candidates": tuple(exact)}))
+    assert found.source == "forecaster oracle"
+    assert found.measured == sum(c.reward is not None and c.node != 0 for c in record.candidates)
+    assert (found.bias, found.coverage) == (pytest.approx(0), 1)
+    assert forecasts_of(record) == ()

@@ -79,6 +79,7 @@ class Bench:
     evaluator: Callable[[], Evaluator] = field(default_factory=lambda: lambda: FakeEvaluator(seed=5, failure_rate=0.2))
     stop: threading.Event = field(default_factory=threading.Event)
     journal: Journal | None = None
+    name: str = "r"
 
     def parts(self) -> Parts:
         workloads = tuple(
@@ -91,7 +92,8 @@ class Bench:
     def create(self) -> Journal:
         log = EventLog.create(self.folder / "run.sqlite")
         header = RunCreated(
-            run="r", ksearch_version="0", judge_version=JUDGE_VERSION, settings=log.put_blob(self.settings.model_dump_json().encode()),
+            run=self.name, ksearch_version="0", judge_version=JUDGE_VERSION,
+            settings=log.put_blob(self.settings.model_dump_json().encode()),
             definition="", definition_name="toy", workloads="", subset="", baseline=None, start=None, seed=1, device="cpu",
             device_name="cpu", family="toy",
         )  # fmt: skip

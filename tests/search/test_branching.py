@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import ksearch as ksearch_package
 from ksearch.branching import Branch, Point, branch_at, plant
 from ksearch.errors import BadInput
 from ksearch.search import Search
@@ -171,6 +172,11 @@ def test_the_command_branches_a_real_run_and_the_branch_resumes(tmp_path: Path) 
     branched = ksearch("run", "--from", "first#1", "--max-evaluations", "7", "--name", "second")
     assert branched.returncode == 0, branched.stderr
     assert "from        first@" in branched.stderr
+    with ksearch_package.load_run(tmp_path / "second") as run:
+        record = run.record()
+    assert record.branched is not None
+    assert record.branched.startswith("first@")
+    assert record.pins == (1,)
     resumed = ksearch("resume", "second", "--set", "budget.max_evaluations=8")
     assert resumed.returncode == 0, resumed.stderr
     assert '"evaluations":8' in resumed.stdout.replace(" ", "")

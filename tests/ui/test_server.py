@@ -17,9 +17,9 @@ import pytest
 from ksearch.asking import requests_of
 from ksearch.records.reading import StoredRun
 from ksearch.report.page.data import page_data
-from ksearch.report.page.packing import encode_page
 from ksearch.store.runs import find_run
-from ksearch.ui.connections import PLACES, READ_SECONDS
+from ksearch.ui import connections
+from ksearch.ui.connections import PLACES
 from tests.ui.conftest import COMMAND, Site, run_command, site_over
 from tests.ui.test_admission import spoken
 
@@ -42,8 +42,8 @@ def test_the_front_of_one_run_leads_to_it_and_to_no_other(site_of_one: Site) -> 
 def test_data_are_those_of_the_report_and_only_sent_when_new(site: Site, runs: Path) -> None:
     with StoredRun.open("first", runs) as run:
         newest = page_data(run)
-        early = encode_page(page_data(run, 20)).encode()
-    assert site.ask("/runs/first/data.json")[2] == encode_page(newest).encode()
+        early = page_data(run, 20).model_dump_json().encode()
+    assert site.ask("/runs/first/data.json")[2] == newest.model_dump_json().encode()
     assert site.ask(f"/runs/first/data.json?have={newest.run.seq - 1}")[0] == 200
     assert site.ask(f"/runs/first/data.json?have={newest.run.seq}")[::2] == (204, b"")
     for _ in range(2):
@@ -134,8 +134,15 @@ def test_requests_reach_the_inbox_or_are_refused_with_a_reason(runs: Path, tmp_p
         ):
             status, body = site.post("asked", wrong)
             assert (status, hint in str(body["error"])) == (409, True), body
-        for wrong in ({"kind": "exec"}, {"kind": "pin"}, [], "stop", {"kind": "ban", "idea": "a\nb"}, {"kind": "pin", "node": -1}):
-            assert site.post("asked", wrong)[0] == 400
+        nonsense: list[object] = [
+            {"kind": "exec"},
+            {"kind": "pin"},
+            [],
+            "stop",
+            {"kind": "ban", "idea": "a\nb"},
+            {"kind": "pin", "node": -1},
+        ]
+        assert [site.post("asked", request)[0] for request in nonsense] == [400] * 6
         assert site.post("absent", {"kind": "pin", "node": 1})[0] == 404
         shown = json.loads(site.ask("/runs/asked/status.json")[2])
     assert [(request["number"], request["origin"], request["outcome"]) for request in shown["requests"]] == [
@@ -144,8 +151,9 @@ def test_requests_reach_the_inbox_or_are_refused_with_a_reason(runs: Path, tmp_p
     assert len(requests_of("asked", tmp_path)) == 3
 
 
-def test_idle_and_slow_connections_dont_stall_it(site: Site) -> None:
+def test_idle_and_slow_connections_dont_stall_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than there are places: silent ones, ones that send a byte now and then, and the answer still comes at once."""
+    monkeypatch.setattr(connections, "READ_SECONDS", 1.5)
     crowd = [socket.create_connection(("127.0.0.1", site.port), timeout=10) for _ in range(PLACES + 40)]
     try:
         for connection in crowd[::2]:
@@ -156,7 +164,7 @@ def test_idle_and_slow_connections_dont_stall_it(site: Site) -> None:
             assert time.monotonic() - began < 2
             for connection in crowd[-10:]:
                 connection.sendall(b"a")
-        time.sleep(READ_SECONDS + 1)
+        time.sleep(connections.READ_SECONDS + 0.5)
         for connection in crowd:
             assert gone(connection), "a connection that asks nothing is hung up on"
     finally:
@@ -191,12 +199,18 @@ def test_a_run_that_cant_be_read_is_said_to_be_so(runs: Path, tmp_path: Path) ->
         assert b"not a ksearch run" in body
 
 
+def test_commands_name_a_run_of_the_usual_place_by_its_name(site: Site, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert json.loads(site.ask("/runs/first/status.json")[2])["quoted"] == str(runs / "first")
+    monkeypatch.setenv("KSEARCH_RUNS", str(runs))
+    assert json.loads(site.ask("/runs/first/status.json")[2])["quoted"] == "first"
+
+
 def test_a_run_outside_the_folder_is_shown_under_its_name(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "first", tmp_path / "a folder with spaces")
     with site_over(tmp_path, find_run(str(tmp_path / "a folder with spaces"), tmp_path)) as site:
         assert site.ask("/")[1]["location"].startswith("/runs/run/?")
         assert site.ask("/runs/run/")[0] == 200
-        assert json.loads(site.ask("/runs/run/status.json")[2])["quoted"] == "'a folder with spaces'"
+        assert json.loads(site.ask("/runs/run/status.json")[2])["quoted"] == f"'{tmp_path / 'a folder with spaces'}'"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -7,27 +7,34 @@ from pathlib import Path
 
 import pytest
 
+from ksearch.definitions.untrusted import BIDI
 from ksearch.judge.verdict import JUDGE_VERSION, Evidence, Stage, Status, Verdict
 from ksearch.records.reading import StoredRun
-from ksearch.settings import Settings
+from ksearch.settings import BudgetSettings, Settings
 from ksearch.store.events import CandidateWritten, EvaluationSettled, Opened, RootSettled, RunCreated
 from ksearch.store.journal import Journal
 from ksearch.store.log import EventLog
 from ksearch.tree.types import Action, Failed, Proposed
-from tests.search.conftest import Bench, bench  # noqa: F401
+from tests.search.conftest import Bench
 
 HOSTILE = "a\x1b[31mred\x1b]0;owned\x07\r\n\x9b2J\u202eevil\u2066\u200b<script>alert(1)</script>[bold]=cmd|' /C calc'!A1\"\\N"
 """Terminal escapes (7 and 8 bit), a carriage return, direction overrides, HTML, rich markup, a formula, a DOT escape."""
 
 
-@pytest.fixture
-def folder(bench: Bench) -> Path:  # noqa: F811
-    bench.folder.mkdir()
-    bench.settings = bench.settings.model_copy(update={"policy": "puct-mean"})  # which chooses among arms alone, by a score of two terms
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Read only: all tests share it."""
+    return searched(tmp_path_factory.mktemp("searched"), 20)
+
+
+def searched(folder: Path, evaluations: int, name: str = "r", **settings: object) -> Path:
+    """A finished search with the packaged fake judge."""
+    chosen = Settings.model_validate({"definition": "toy", "budget": BudgetSettings(max_evaluations=evaluations), **settings})
+    bench = Bench(folder, chosen, name=name)
     bench.search()
     assert bench.journal is not None
     bench.journal.log.close()
-    return bench.folder
+    return folder
 
 
 @pytest.fixture
@@ -91,8 +98,10 @@ def _solution_json() -> str:
     from ksearch.definitions.schema import BuildSpec, Solution, SourceFile
 
     spec = BuildSpec(language="python", target_hardware=("cpu",), entry_point="kernel.py::run")
-    source = SourceFile(path="kernel.py", content=f"# {HOSTILE}\ndef run(x, y):\n    pass\n")
-    return Solution(name=HOSTILE, definition="toy", author=HOSTILE, spec=spec, sources=(source,)).model_dump_json()
+    shown = "".join(letter for letter in HOSTILE if letter not in BIDI)  # sources with those are refused wherever they are read
+    source = SourceFile(path="kernel.py", content=f"# {shown}\ndef run(x, y):\n    pass\n")
+    name = "".join(filter(str.isprintable, HOSTILE))
+    return Solution(name=name, definition="toy", author=name, spec=spec, sources=(source,)).model_dump_json()
 
 
 def printable(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""How far claims came true: the planner's now, a forecaster's once runs hold forecasts."""
+"""How far claims came true: the planner's of a step, a forecaster's of a kernel."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from statistics import NormalDist, fmean
 
-from ksearch.records.model import NodeRecord, RunRecord
+from ksearch.records.model import CandidateRecord, ForecastRecord, NodeRecord, RunRecord
 from ksearch.report.page.model import Calibration, ClaimPoint, ReliabilityBin
 
 BOUNDS = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0)
@@ -29,6 +29,26 @@ def _point(node: NodeRecord) -> ClaimPoint | None:
     return ClaimPoint(
         node=node.id, claimed=node.action.gain_mean, sd=node.action.gain_sd, p_success=node.action.p_success, passed=passed, gain=node.gain
     )
+
+
+def forecasts_of(record: RunRecord) -> tuple[Calibration, ...]:
+    """For each forecaster: its forecasts of kernels that were then judged, as gains over the parent."""
+    found: dict[str, list[ClaimPoint]] = {}
+    for candidate in record.candidates:
+        if candidate.forecast is not None and (point := _forecast(record, candidate, candidate.forecast)) is not None:
+            found.setdefault(candidate.forecast.forecaster, []).append(point)
+    return tuple(calibration(f"forecaster {name}", tuple(points)) for name, points in found.items())
+
+
+def _forecast(record: RunRecord, candidate: CandidateRecord, said: ForecastRecord) -> ClaimPoint | None:
+    parent = record.nodes[candidate.node].parent
+    base = None if parent is None else record.nodes[parent].own_best
+    if base is None or candidate.outcome is None:
+        return None
+    return ClaimPoint(
+        node=candidate.node, claimed=said.reward - base, sd=said.sigma, p_success=said.p_passes, passed=candidate.outcome == "measured",
+        gain=None if candidate.reward is None else candidate.reward - base,
+    )  # fmt: skip
 
 
 def calibration(source: str, points: tuple[ClaimPoint, ...]) -> Calibration:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ksearch.records.model import ActionRecord, CandidateRecord, EvaluationRecord, NodeRecord, RunRecord
 from ksearch.records.reading import StoredRun
-from ksearch.report.page.calibration import claims_of
+from ksearch.report.page.calibration import claims_of, forecasts_of
 from ksearch.report.page.commands import commands_of
 from ksearch.report.page.costs import costs_of
 from ksearch.report.page.details import regime_latencies, solution_of, verdict_of
@@ -46,7 +46,7 @@ def page_of(run: StoredRun, record: RunRecord) -> PageData:
         run=_head(run, record), settings=record.settings, environment=record.environment, budget=record.budget,
         headline=_headline(run, record), actions=tuple(actions.known), nodes=nodes,
         candidates=tuple(map(_candidate, record.candidates)), tickets=record.tickets, progress=record.progress,
-        incumbents=record.incumbents, techniques=record.techniques, calibrations=(claims_of(record),),
+        incumbents=record.incumbents, techniques=record.techniques, calibrations=(claims_of(record), *forecasts_of(record)),
         policy=policy_of(record), costs=costs_of(record), commands=commands_of(record),
     )  # fmt: skip
 
@@ -103,7 +103,7 @@ def _candidate(candidate: CandidateRecord) -> PageCandidate:
         device_seconds=candidate.device_seconds, outcome=candidate.outcome, reward=candidate.reward,
         failed_stage=candidate.failed_stage, message=candidate.message, latency_us=candidate.latency_us,
         baseline_us=candidate.baseline_us, standing=candidate.standing, incumbent=candidate.incumbent,
-        evaluations=tuple(map(_evaluation, candidate.evaluations)),
+        evaluations=tuple(map(_evaluation, candidate.evaluations)), forecast=candidate.forecast,
     )  # fmt: skip
 
 

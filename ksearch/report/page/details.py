@@ -29,7 +29,11 @@ def candidate_details(run: StoredRun, record: RunRecord) -> Iterator[CandidateDe
 
 
 def candidate_detail(run: StoredRun, record: RunRecord, candidate: CandidateRecord) -> CandidateDetail:
-    judged = candidate if candidate.twin is None else record.candidates[candidate.twin]
+    return kernel_detail(run, candidate, candidate if candidate.twin is None else record.candidates[candidate.twin])
+
+
+def kernel_detail(run: StoredRun, candidate: CandidateRecord, judged: CandidateRecord) -> CandidateDetail:
+    """`judged` is the first candidate with the same code, whose verdicts stand for it."""
     evaluations = tuple(_evaluation(run, answer) for answer in judged.evaluations)
     try:
         solution = run.solution(candidate)

@@ -12,6 +12,7 @@ from typing import Literal
 from ksearch.records.model import (
     ActionRecord,
     BudgetRecord,
+    ForecastRecord,
     IncumbentRecord,
     ProgressRow,
     Record,
@@ -111,16 +112,6 @@ class PageNode(Record):
     at_s: float
 
 
-class ForecastPoint(Record):
-    """What a forecaster said of a candidate before it was measured: P(passes), and the reward with its 80 % interval."""
-
-    forecaster: str
-    p_passes: float
-    low: float
-    middle: float
-    high: float
-
-
 class PageEvaluation(Record):
     """One answer of the judge, without its evidence (see `EvaluationDetail`)."""
 
@@ -160,11 +151,11 @@ class PageCandidate(Record):
     standing: Literal["promoted", "subset"] | None
     incumbent: bool
     evaluations: tuple[PageEvaluation, ...]
-    forecast: ForecastPoint | None = None
+    forecast: ForecastRecord | None
 
 
 class ClaimPoint(Record):
-    """One step that was tried: what its planner claimed, what was measured."""
+    """One step that was tried: what was claimed of its gain over the parent, or forecast, and what was measured."""
 
     node: int
     claimed: float

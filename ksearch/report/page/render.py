@@ -17,8 +17,8 @@ from ksearch.report.page.packing import encode_page, pack_details
 LIBRARY = "vendor/d3-7.9.0.min.js"
 LICENCE = "vendor/d3-LICENSE.txt"
 SCRIPTS = (
-    "decode", "dom", "format", "model", "details", "chart", "progress", "calibration", "bars", "tables", "rows", "drawing",
-    "diff", "code", "panel", "sections", "live", "main",
+    "decode", "dom", "format", "tables", "model", "details", "chart", "progress", "calibration", "bars", "rows", "keys", "drawing",
+    "diff", "code", "chosen", "judged", "attempts", "panel", "top", "overview", "tree", "sections", "live", "main",
 )  # fmt: skip
 """Of assets/js, in the order in which they build on each other."""
 

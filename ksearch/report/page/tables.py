@@ -21,7 +21,7 @@ Columns: TypeAlias = list[Any]
 
 def tabulated(value: Plain) -> Plain:
     """The same with every list of two or more objects of the same keys as `{"$columns": ..., "$rows": ...}`."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {_escaped(key): tabulated(item) for key, item in value.items()}
     if isinstance(value, Runs):
         return {"$lines": list(value)}
@@ -39,10 +39,10 @@ def _escaped(key: str) -> str:
 
 
 def _alike(rows: Sequence[Plain]) -> bool:
-    if not rows or not isinstance(rows[0], Mapping) or not rows[0]:
+    if not rows or not isinstance(rows[0], dict) or not rows[0]:
         return False
     keys = rows[0].keys()
-    return all(isinstance(row, Mapping) and row.keys() == keys for row in rows)
+    return all(isinstance(row, dict) and row.keys() == keys for row in rows)
 
 
 def _table(objects: Sequence[Mapping[str, Plain]]) -> tuple[Columns, list[list[Plain]]]:
@@ -63,4 +63,4 @@ def _column(name: str, cells: list[Plain]) -> tuple[Plain, list[Plain]]:
         columns, rows = _table(flat)
         left = iter(rows)
         return {"name": name, "list": columns}, [None if cell is None else [next(left) for _ in cell] for cell in cells]
-    return name, [tabulated(cell) for cell in cells]
+    return name, [tabulated(cell) if isinstance(cell, dict | list) else cell for cell in cells]

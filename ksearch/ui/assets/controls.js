@@ -6,7 +6,7 @@ const { h } = window.ksearch;
 const token = new URLSearchParams(document.querySelector('meta[name="ksearch-live"]').content).get("token");
 const POLL_MS = 1000, SOON_MS = 250, SLIDE_MS = 60;
 const LIMITS = { max_evaluations: "evaluations", max_gpu_seconds: "GPU-seconds", max_usd: "US dollars", max_tokens: "tokens", max_time_s: "seconds" };
-const state = { status: null, drawn: "", replayed: null, node: null, actions: null, timer: null, sliding: null, unfolded: null, notes: [] };
+const state = { status: null, drawn: "", replayed: null, fetching: false, node: null, actions: null, timer: null, sliding: null, unfolded: null, notes: [] };
 
 // ------------------------------------------------------------------ asking
 
@@ -64,10 +64,18 @@ function slide() {
   state.sliding = setTimeout(() => show(seq >= newest() ? null : seq), SLIDE_MS);
 }
 
-function show(seq) {
+// One moment is fetched at a time: of those that the slider passed meanwhile only the last is wanted.
+async function show(seq) {
   state.replayed = seq;
-  window.ksearch.show(seq);
   drawReplay();
+  if (state.fetching) return;
+  state.fetching = true;
+  let shown;
+  while (shown !== state.replayed) {
+    shown = state.replayed;
+    await window.ksearch.show(shown);
+  }
+  state.fetching = false;
 }
 
 function newest() {
@@ -90,8 +98,11 @@ function drawReplay() {
   if (state.replayed !== null && state.status) branch.append(command(`@${state.replayed}`, "Run again from this moment:"));
 }
 
+// A shell may take # for more than itself; a name that needs quotes has them already.
 function command(point, lead) {
-  const text = `ksearch run --from ${state.status.quoted}${point}`;
+  const { quoted } = state.status;
+  const whole = quoted.endsWith("'") ? `${quoted.slice(0, -1)}${point}'` : point.startsWith("#") ? `'${quoted}${point}'` : quoted + point;
+  const text = `ksearch run --from ${whole}`;
   const copy = h("button", { type: "button", class: "small", click: async () => {
     try {
       await navigator.clipboard.writeText(text);

@@ -19,11 +19,28 @@ function chart(label, height, draw) {
 }
 
 function axes(svg, x, y, width, height, labels, ticks = {}) {
-  const bottom = d3.axisBottom(x).ticks(Math.max(2, Math.floor(width / 90)), ticks.x).tickSizeOuter(0);
-  const left = d3.axisLeft(y).ticks(ticks.yCount ?? Math.floor(height / 45), ticks.y).tickSizeOuter(0).tickSizeInner(-(width - MARGIN.left - MARGIN.right));
+  const bottom = d3
+    .axisBottom(x)
+    .ticks(Math.max(2, Math.floor(width / 90)), ticks.x)
+    .tickSizeOuter(0);
+  const left = d3
+    .axisLeft(y)
+    .ticks(ticks.yCount ?? Math.floor(height / 45), ticks.y)
+    .tickSizeOuter(0)
+    .tickSizeInner(-(width - MARGIN.left - MARGIN.right));
   svg.append("g").attr("class", "axis y").attr("transform", `translate(${MARGIN.left},0)`).call(left);
-  svg.append("g").attr("class", "axis x").attr("transform", `translate(0,${height - MARGIN.bottom})`).call(bottom);
-  svg.append("text").attr("class", "label").attr("x", width - MARGIN.right).attr("y", height - 6).attr("text-anchor", "end").text(labels.x);
+  svg
+    .append("g")
+    .attr("class", "axis x")
+    .attr("transform", `translate(0,${height - MARGIN.bottom})`)
+    .call(bottom);
+  svg
+    .append("text")
+    .attr("class", "label")
+    .attr("x", width - MARGIN.right)
+    .attr("y", height - 6)
+    .attr("text-anchor", "end")
+    .text(labels.x);
   if (labels.y) svg.append("text").attr("class", "label").attr("x", 0).attr("y", 10).text(labels.y);
 }
 
@@ -44,17 +61,28 @@ function crossShape({ x, y }) {
 
 // The point nearest to the pointer is named beside it and opened by a click. points: {x, y, said, open}
 function reach(svg, points) {
-  const near = d3.quadtree(points, (point) => point.x, (point) => point.y), place = svg.node().parentElement;
-  const hover = place.querySelector(".hover") ?? place.appendChild(h("div", { class: "hover", "aria-hidden": "true", hidden: true }));
+  const near = d3.quadtree(
+      points,
+      (point) => point.x,
+      (point) => point.y,
+    ),
+    place = svg.node().parentElement;
+  const hover =
+    place.querySelector(".hover") ?? place.appendChild(h("div", { class: "hover", "aria-hidden": "true", hidden: true }));
   const find = (event) => near.find(...d3.pointer(event, svg.node()), 14);
-  svg.on("pointermove", (event) => {
-    const point = find(event);
-    svg.style("cursor", point ? "pointer" : null);
-    hover.hidden = !point;
-    if (!point) return;
-    replaceChildren(hover, point.said());
-    hover.style.transform = `translate(${Math.max(0, Math.min(point.x + 10, place.clientWidth - 235))}px, ${point.y + 10}px)`;
-  }).on("pointerleave", () => { hover.hidden = true; }).on("click", (event) => find(event)?.open());
+  svg
+    .on("pointermove", (event) => {
+      const point = find(event);
+      svg.style("cursor", point ? "pointer" : null);
+      hover.hidden = !point;
+      if (!point) return;
+      replaceChildren(hover, point.said());
+      hover.style.transform = `translate(${Math.max(0, Math.min(point.x + 10, place.clientWidth - 235))}px, ${point.y + 10}px)`;
+    })
+    .on("pointerleave", () => {
+      hover.hidden = true;
+    })
+    .on("click", (event) => find(event)?.open());
 }
 
 function tidyFactor(value) {
@@ -62,11 +90,24 @@ function tidyFactor(value) {
 }
 
 // Ticks of a logarithmic axis of factors: the densest of these steps in each decade that there is room for.
-const STEPS = [[1, 1.1, 1.2, 1.3, 1.5, 1.7, 2, 2.5, 3, 4, 5, 6, 8], [1, 1.2, 1.5, 2, 3, 5, 7], [1, 1.5, 2, 3, 5], [1, 2, 5], [1, 3], [1]];
+const STEPS = [
+  [1, 1.1, 1.2, 1.3, 1.5, 1.7, 2, 2.5, 3, 4, 5, 6, 8],
+  [1, 1.2, 1.5, 2, 3, 5, 7],
+  [1, 1.5, 2, 3, 5],
+  [1, 2, 5],
+  [1, 3],
+  [1],
+];
 
 function factorTicks([low, high], most) {
-  const first = Math.floor(Math.log10(low)), last = Math.ceil(Math.log10(high));
-  const inside = STEPS.map((steps) => d3.range(first, last + 1).flatMap((decade) => steps.map((step) => step * 10 ** decade)).filter((value) => value >= low * 0.999 && value <= high * 1.001));
+  const first = Math.floor(Math.log10(low)),
+    last = Math.ceil(Math.log10(high));
+  const inside = STEPS.map((steps) =>
+    d3
+      .range(first, last + 1)
+      .flatMap((decade) => steps.map((step) => step * 10 ** decade))
+      .filter((value) => value >= low * 0.999 && value <= high * 1.001),
+  );
   const decades = inside[inside.length - 1];
   return inside.find((found) => found.length <= most) ?? decades.filter((_, at) => at % Math.ceil(decades.length / most) === 0);
 }

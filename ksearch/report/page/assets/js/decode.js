@@ -7,17 +7,25 @@ function decode(value, texts = null) {
   if (value.$columns) return value.$rows.map((row) => decodeRow(value.$columns, row, texts));
   if (value.$lines) return texts === null ? value : texts(value.$lines);
   // fromEntries defines where an assignment to a name like __proto__ would do something else.
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key.startsWith("$$") ? key.slice(1) : key, decode(item, texts)]));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [key.startsWith("$$") ? key.slice(1) : key, decode(item, texts)]),
+  );
 }
 
 function decodeRow(columns, row, texts) {
-  const result = {}; // its names are ours: those of PageData
+  const result = {};
   for (let i = 0; i < columns.length; i++) {
     const column = columns[i];
-    if (typeof column === "string") result[column] = decode(row[i], texts);
-    else result[column.name] = row[i] === null ? null : decodeCell(column, row[i], texts);
+    if (typeof column === "string") define(result, column, decode(row[i], texts));
+    else define(result, column.name, row[i] === null ? null : decodeCell(column, row[i], texts));
   }
   return result;
+}
+
+// An assignment to this one name would set the prototype.
+function define(object, name, value) {
+  if (name === "__proto__") Object.defineProperty(object, name, { value, enumerable: true });
+  else object[name] = value;
 }
 
 function decodeCell(column, cell, texts) {
@@ -35,7 +43,8 @@ function decodeLines(runs, lines) {
 }
 
 async function inflate(base64) {
-  const text = atob(base64), bytes = new Uint8Array(text.length);
+  const text = atob(base64),
+    bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i); // ten times as fast as Uint8Array.from
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Response(stream).text();

@@ -7,7 +7,9 @@ async function candidateDetail(id) {
 }
 
 async function unpackedDetail(id) {
-  details.packed ??= painted().then(() => inflate(document.getElementById("ksearch-details").textContent)).then(JSON.parse);
+  details.packed ??= painted()
+    .then(() => inflate(document.getElementById("ksearch-details").textContent))
+    .then(JSON.parse);
   const { lines, details: all } = await details.packed;
   const texts = (runs) => decodeLines(runs, lines);
   if (Array.isArray(all)) return all[id] === undefined ? null : decode(all[id], texts);
@@ -16,7 +18,9 @@ async function unpackedDetail(id) {
 
 // The page stands before kernels are unpacked.
 function painted() {
-  return new Promise((resolve) => { requestAnimationFrame(() => setTimeout(resolve)); });
+  return new Promise((resolve) => {
+    requestAnimationFrame(() => setTimeout(resolve));
+  });
 }
 
 // Asked again when the candidate has been judged since.

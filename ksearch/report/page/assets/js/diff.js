@@ -4,13 +4,16 @@ const MOST_EDITS = 2000; // beyond, two texts have little in common: the old one
 
 // [{kind: " " | "-" | "+", text, old, now}], line numbers from 1.
 function diffLines(before, after) {
-  const a = before === "" ? [] : before.split("\n"), b = after === "" ? [] : after.split("\n");
-  let start = 0, tail = 0;
+  const a = before === "" ? [] : before.split("\n"),
+    b = after === "" ? [] : after.split("\n");
+  let start = 0,
+    tail = 0;
   while (start < a.length && start < b.length && a[start] === b[start]) start++;
   while (tail < a.length - start && tail < b.length - start && a[a.length - 1 - tail] === b[b.length - 1 - tail]) tail++;
   const middle = myers(a.slice(start, a.length - tail), b.slice(start, b.length - tail));
   const lines = [];
-  let old = 0, now = 0;
+  let old = 0,
+    now = 0;
   const keep = (text) => lines.push({ kind: " ", text, old: ++old, now: ++now });
   for (let i = 0; i < start; i++) keep(a[i]);
   for (const [kind, text] of middle) {
@@ -26,12 +29,19 @@ function myers(a, b) {
   const trace = furthest(a, b);
   if (trace === null) return [...a.map((text) => ["-", text]), ...b.map((text) => ["+", text])];
   const edits = [];
-  let x = a.length, y = b.length;
+  let x = a.length,
+    y = b.length;
   for (let d = trace.length - 1; d > 0; d--) {
-    const before = trace[d - 1], k = x - y;
-    const down = goesDown(before, d, k), fromX = before[(down ? k + 1 : k - 1) + d - 1], fromY = fromX - (down ? k + 1 : k - 1);
+    const before = trace[d - 1],
+      k = x - y;
+    const down = goesDown(before, d, k),
+      fromX = before[(down ? k + 1 : k - 1) + d - 1],
+      fromY = fromX - (down ? k + 1 : k - 1);
     const snake = down ? fromX : fromX + 1;
-    while (x > snake) { edits.push([" ", a[--x]]); y--; }
+    while (x > snake) {
+      edits.push([" ", a[--x]]);
+      y--;
+    }
     edits.push(down ? ["+", b[--y]] : ["-", a[--x]]);
     x = fromX;
     y = fromY;
@@ -49,14 +59,21 @@ function goesDown(before, d, k) {
 function furthest(a, b) {
   const trace = [];
   for (let d = 0; d <= Math.min(a.length + b.length, MOST_EDITS); d++) {
-    const row = new Int32Array(2 * d + 1), before = trace[d - 1];
+    const row = new Int32Array(2 * d + 1),
+      before = trace[d - 1];
     for (let k = -d; k <= d; k += 2) {
       let x = 0;
       if (d > 0) x = goesDown(before, d, k) ? before[k + 1 + d - 1] : before[k - 1 + d - 1] + 1;
       let y = x - k;
-      while (x < a.length && y < b.length && a[x] === b[y]) { x++; y++; }
+      while (x < a.length && y < b.length && a[x] === b[y]) {
+        x++;
+        y++;
+      }
       row[k + d] = x;
-      if (x >= a.length && y >= b.length) { trace.push(row); return trace; }
+      if (x >= a.length && y >= b.length) {
+        trace.push(row);
+        return trace;
+      }
     }
     trace.push(row);
   }

@@ -31,7 +31,8 @@ function append(element, children) {
 // A terminal's colour sequences carry no meaning here; other control and direction characters could make a text look
 // like another one, so they are shown as what they are.
 const TERMINAL = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[@-Z\\-_])/g;
-const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+const HIDDEN =
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 
 function visible(text) {
   return text
@@ -47,7 +48,7 @@ function replaceChildren(element, ...children) {
 
 // May break after an underscore or slash, as names in code are long.
 function breakable(text) {
-  return text.split(/(?<=[_/.])/).flatMap((part, at) => at === 0 ? [part] : [h("wbr"), part]);
+  return text.split(/(?<=[_/.])/).flatMap((part, at) => (at === 0 ? [part] : [h("wbr"), part]));
 }
 
 function button(label, click, attributes) {
@@ -61,7 +62,10 @@ function choice(label, options, chosen, pick) {
     const pressed = option.value === chosen;
     group.append(
       button(option.label, () => pick(option.value), {
-        "aria-pressed": String(pressed), disabled: option.disabled, title: option.title, "aria-label": option.title && option.label.length < 3 ? option.title : null,
+        "aria-pressed": String(pressed),
+        disabled: option.disabled,
+        title: option.title,
+        "aria-label": option.title && option.label.length < 3 ? option.title : null,
       }),
     );
   }
@@ -69,10 +73,16 @@ function choice(label, options, chosen, pick) {
 }
 
 function copyButton(text, what) {
-  const made = button("Copy", async () => {
-    made.textContent = (await copied(text)) ? "Copied" : "Press Ctrl-C";
-    setTimeout(() => { made.textContent = "Copy"; }, 1600);
-  }, { class: "small", "aria-label": `Copy ${what}` });
+  const made = button(
+    "Copy",
+    async () => {
+      made.textContent = (await copied(text)) ? "Copied" : "Press Ctrl-C";
+      setTimeout(() => {
+        made.textContent = "Copy";
+      }, 1600);
+    },
+    { class: "small", "aria-label": `Copy ${what}` },
+  );
   return made;
 }
 
@@ -86,12 +96,16 @@ async function copied(text) {
 }
 
 function saveButton(name, text) {
-  return button("Save", () => {
-    const address = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
-    const link = h("a", { href: address, download: name.replace(/[^\w.-]+/g, "_") });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(address), 1000);
-  }, { class: "small", "aria-label": `Save ${visible(name)}` });
+  return button(
+    "Save",
+    () => {
+      const address = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
+      const link = h("a", { href: address, download: name.replace(/[^\w.-]+/g, "_") });
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(address), 1000);
+    },
+    { class: "small", "aria-label": `Save ${visible(name)}` },
+  );
 }
 
 function heading(id, text, ...more) {

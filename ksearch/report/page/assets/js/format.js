@@ -10,7 +10,8 @@ function us(value) {
 const FORMATS = new Map(); // making one costs more than using it a thousand times
 
 function thousands(value, digits) {
-  if (!FORMATS.has(digits)) FORMATS.set(digits, new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
+  if (!FORMATS.has(digits))
+    FORMATS.set(digits, new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
   return FORMATS.get(digits).format(value);
 }
 
@@ -42,7 +43,8 @@ function percent(value) {
 function seconds(value) {
   if (value === null || value === undefined) return DASH;
   if (value < 100) return `${value < 10 ? value.toFixed(1) : Math.round(value)} s`;
-  const minutes = Math.floor(value / 60), rest = Math.round(value % 60);
+  const minutes = Math.floor(value / 60),
+    rest = Math.round(value % 60);
   return minutes < 100 ? `${minutes} min ${rest} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 

@@ -2,12 +2,14 @@
 
 const POLL_MS = 1000;
 const served = document.querySelector('meta[name="ksearch-live"]');
-const live = { on: served !== null, query: served?.content ?? "", shown: null, newest: 0, failed: 0, timer: null };
+const live = { on: served !== null, query: served?.content ?? "", shown: null, newest: 0, failed: 0, took: 0, timer: null };
 
 function startLive() {
   if (!live.on) return;
   live.newest = state.model.data.run.seq;
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) follow(); });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) follow();
+  });
   schedule();
 }
 
@@ -19,7 +21,8 @@ function request(path, parameters = {}, options = {}) {
 
 function schedule() {
   clearTimeout(live.timer);
-  live.timer = setTimeout(follow, POLL_MS * Math.min(10, 1 + live.failed));
+  // A large run takes a while to send and to draw: most of the time stays the reader's.
+  live.timer = setTimeout(follow, Math.max(POLL_MS * Math.min(10, 1 + live.failed), 3 * live.took));
 }
 
 async function follow() {
@@ -28,10 +31,12 @@ async function follow() {
 }
 
 async function asked(parameters) {
+  const begun = performance.now();
   try {
     const answer = await request("data.json", parameters);
     if (answer.status !== 204 && !answer.ok) throw new Error(`the server answered ${answer.status}`);
     if (answer.status === 200) take(decode(await answer.json()), parameters);
+    live.took = performance.now() - begun;
     if (live.failed > 0) say("");
     live.failed = 0;
   } catch (error) {

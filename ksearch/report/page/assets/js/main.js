@@ -25,7 +25,8 @@ function start() {
 function drawAll() {
   const { run } = state.model.data;
   document.title = visible(`${run.name} - ksearch`);
-  for (const draw of [drawTop, drawOverview, drawClaims, drawPolicy, drawTechniques, drawCost, drawReproduce, drawEnvironment]) draw();
+  for (const draw of [drawTop, drawOverview, drawClaims, drawPolicy, drawTechniques, drawCost, drawReproduce, drawEnvironment])
+    draw();
   treeChanged();
   drawPanel();
 }
@@ -33,9 +34,11 @@ function drawAll() {
 // New data of the same run: what the reader chose stays. A replayed moment may lack the chosen node.
 function setData(data) {
   state.model = new Model(data);
-  const { view } = state, known = state.model.nodes.length;
+  const { view } = state,
+    known = state.model.nodes.length;
   if (known && view.selected >= known) view.selected = state.model.incumbent ?? 0;
-  const top = scrollY, held = grid.element.scrollTop;
+  const top = scrollY,
+    held = grid.element.scrollTop;
   drawAll();
   grid.element.scrollTop = held;
   scrollTo({ top, behavior: "instant" });
@@ -64,13 +67,26 @@ function emit(name, ...values) {
 }
 
 window.ksearch = {
-  get data() { return state.model.data; },
-  get newest() { return live.newest; },
-  get selected() { return state.view.selected; },
-  get drawn() { return drawing.points.map((point) => { const [x, y] = drawing.transform.apply([point.x, point.y]); return { id: point.id, x, y }; }); },
+  get data() {
+    return state.model.data;
+  },
+  get newest() {
+    return live.newest;
+  },
+  get selected() {
+    return state.view.selected;
+  },
+  get drawn() {
+    return drawing.points.map((point) => {
+      const [x, y] = drawing.transform.apply([point.x, point.y]);
+      return { id: point.id, x, y };
+    });
+  },
   select: (id) => selectNode(id, true),
   show: showMoment,
-  on: (name, handler) => { handlers[name].push(handler); },
+  on: (name, handler) => {
+    handlers[name].push(handler);
+  },
   request,
   h,
 };

@@ -1,6 +1,13 @@
 // One moment of a run with what is looked up again and again, and what the reader has chosen to see of it.
 
-const MARKS = { incumbent: "\u2605", root: "\u25c6", proven: "\u25cf", unproven: "\u25cb", closed: "\u2715", exhausted: "\u25d0" };
+const MARKS = {
+  incumbent: "\u2605",
+  root: "\u25c6",
+  proven: "\u25cf",
+  unproven: "\u25cb",
+  closed: "\u2715",
+  exhausted: "\u25d0",
+};
 const MEANINGS = {
   incumbent: "best kernel of the run",
   root: "starting kernel",
@@ -33,6 +40,11 @@ class Model {
     return action === null ? "start" : actionName(action);
   }
 
+  // "#31 share_selection"; before the tree begins there are kernels and no nodes.
+  title(id) {
+    return this.nodes[id] === undefined ? `#${id}` : `#${id} ${this.name(this.nodes[id])}`;
+  }
+
   state(node) {
     return node.id === this.incumbent ? "incumbent" : node.status;
   }
@@ -49,7 +61,7 @@ class Model {
   // From the root to the node.
   path(id) {
     const path = [];
-    for (let at = id; at !== null; at = this.nodes[at].parent) path.unshift(at);
+    for (let at = id; this.nodes[at] !== undefined; at = this.nodes[at].parent) path.unshift(at);
     return path;
   }
 
@@ -59,7 +71,10 @@ class Model {
       visits: (a, b) => b.N - a.N || a.id - b.id,
       opened: (a, b) => a.id - b.id,
     }[order];
-    return this.children[id].map((child) => this.nodes[child]).sort(by).map((node) => node.id);
+    return this.children[id]
+      .map((child) => this.nodes[child])
+      .sort(by)
+      .map((node) => node.id);
   }
 }
 
@@ -106,7 +121,8 @@ function firstExpanded(model) {
 function visibleRows(model, view) {
   if (model.nodes.length === 0) return [];
   const kept = filtered(model, view);
-  const rows = [], stack = [{ id: 0, level: 1, place: 1, of: 1 }];
+  const rows = [],
+    stack = [{ id: 0, level: 1, place: 1, of: 1 }];
   while (stack.length) {
     const row = stack.pop();
     rows.push(row);

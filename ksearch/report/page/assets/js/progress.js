@@ -9,18 +9,36 @@ const ABSCISSAE = [
 ];
 
 function progressFigure() {
-  const { model, view } = state, rows = model.data.progress;
+  const { model, view } = state,
+    rows = model.data.progress;
   const options = ABSCISSAE.map((entry) => {
     const spent = rows.some((row) => entry.read(row) > 0);
     return { ...entry, disabled: !spent, title: spent ? null : "none were spent" };
   });
   const chosen = options.find((option) => option.value === view.abscissa && !option.disabled) ?? options[0];
-  const pick = (value) => { view.abscissa = value; drawOverview(); };
+  const pick = (value) => {
+    view.abscissa = value;
+    drawOverview();
+  };
   const { headline } = model.data;
   const said = `Speed-up of the incumbent over the baseline against ${chosen.axis}: ${headline ? `${factor(headline.speedup)}\u00d7` : "none promoted"} at the end`;
-  return h("figure", {}, h("figcaption", {}, h("h3", {}, "Progress"), choice("Against", options, chosen.value, pick)),
-    rows.length ? chart(said, 280, (svg, width, height) => drawProgress(svg, width, height, chosen)) : h("p", { class: "notice" }, "Nothing has been measured yet."),
-    h("p", { class: "legend" }, legend("line", "incumbent"), legend("ring", "promoted on the full set"), legend("dot", "one answer, mostly on the subset"), legend("cross", "failed")), promotionTable());
+  return h(
+    "figure",
+    {},
+    h("figcaption", {}, h("h3", {}, "Progress"), choice("Against", options, chosen.value, pick)),
+    rows.length
+      ? chart(said, 280, (svg, width, height) => drawProgress(svg, width, height, chosen))
+      : h("p", { class: "notice" }, "Nothing has been measured yet."),
+    h(
+      "p",
+      { class: "legend" },
+      legend("line", "incumbent"),
+      legend("ring", "promoted on the full set"),
+      legend("dot", "one answer, mostly on the subset"),
+      legend("cross", "failed"),
+    ),
+    promotionTable(),
+  );
 }
 
 function legend(kind, text) {
@@ -28,31 +46,93 @@ function legend(kind, text) {
 }
 
 function drawProgress(svg, width, height, abscissa) {
-  const rows = state.model.data.progress, read = abscissa.read, range = inner(width, height), won = promotions(rows);
-  const values = [...won.map((point) => point.speedup), ...rows.filter((row) => row.reward !== null).map((row) => Math.exp(row.reward)), 1.0001].filter((value) => value > 0);
-  const low = d3.min(values.length > 1 ? values.slice(0, -1) : values), high = d3.max(values), end = d3.max(rows, read) || 1;
-  const x = d3.scaleLinear([0, end], range.x), y = d3.scaleLog([low / 1.15, high * 1.15], range.y);
-  axes(svg, x, d3.scaleLog(y.domain(), range.y), width, height, { x: abscissa.axis, y: "speed-up over baseline" }, { y: tidyFactor, yCount: 0 });
-  svg.select(".axis.y").call(d3.axisLeft(y).tickValues(factorTicks(y.domain(), 8)).tickFormat(tidyFactor).tickSizeOuter(0).tickSizeInner(-(range.x[1] - range.x[0])));
-  const line = d3.line((point) => x(point.x), (point) => y(point.speedup)).curve(d3.curveStepAfter), points = won.map((point) => ({ ...point, x: read(point.row) }));
-  if (points.length) svg.append("path").attr("class", "best").attr("d", line([...points, { ...points[points.length - 1], x: end }]));
-  const answers = answerPoints(rows, x, y, read, range.y[0] - 6), rings = points.map((point) => ({ x: x(point.x), y: y(point.speedup), open: () => selectNode(point.node, true),
-    said: () => `#${point.node} ${state.model.name(state.model.nodes[point.node])}: promoted at ${us(point.latency_us)} \u00b5s, ${factor(point.speedup)}\u00d7` }));
-  marks(svg, answers.filter((point) => point.failed), "cross", crossShape);
-  marks(svg, answers.filter((point) => !point.failed), "dots");
-  svg.append("g").selectAll("circle").data(rings).join("circle").attr("class", "ring").attr("cx", (point) => point.x).attr("cy", (point) => point.y).attr("r", 4.5);
+  const rows = state.model.data.progress,
+    read = abscissa.read,
+    range = inner(width, height),
+    won = promotions(rows);
+  const values = [
+    ...won.map((point) => point.speedup),
+    ...rows.filter((row) => row.reward !== null).map((row) => Math.exp(row.reward)),
+    1.0001,
+  ].filter((value) => value > 0);
+  const low = d3.min(values.length > 1 ? values.slice(0, -1) : values),
+    high = d3.max(values),
+    end = d3.max(rows, read) || 1;
+  const x = d3.scaleLinear([0, end], range.x),
+    y = d3.scaleLog([low / 1.15, high * 1.15], range.y);
+  axes(
+    svg,
+    x,
+    d3.scaleLog(y.domain(), range.y),
+    width,
+    height,
+    { x: abscissa.axis, y: "speed-up over baseline" },
+    { y: tidyFactor, yCount: 0 },
+  );
+  svg.select(".axis.y").call(
+    d3
+      .axisLeft(y)
+      .tickValues(factorTicks(y.domain(), 8))
+      .tickFormat(tidyFactor)
+      .tickSizeOuter(0)
+      .tickSizeInner(-(range.x[1] - range.x[0])),
+  );
+  const line = d3
+      .line(
+        (point) => x(point.x),
+        (point) => y(point.speedup),
+      )
+      .curve(d3.curveStepAfter),
+    points = won.map((point) => ({ ...point, x: read(point.row) }));
+  if (points.length)
+    svg
+      .append("path")
+      .attr("class", "best")
+      .attr("d", line([...points, { ...points[points.length - 1], x: end }]));
+  const answers = answerPoints(rows, x, y, read, range.y[0] - 6),
+    rings = points.map((point) => ({
+      x: x(point.x),
+      y: y(point.speedup),
+      open: () => selectNode(point.node, true),
+      said: () =>
+        `${state.model.title(point.node)}: promoted at ${us(point.latency_us)} \u00b5s, ${factor(point.speedup)}\u00d7`,
+    }));
+  marks(
+    svg,
+    answers.filter((point) => point.failed),
+    "cross",
+    crossShape,
+  );
+  marks(
+    svg,
+    answers.filter((point) => !point.failed),
+    "dots",
+  );
+  svg
+    .append("g")
+    .selectAll("circle")
+    .data(rings)
+    .join("circle")
+    .attr("class", "ring")
+    .attr("cx", (point) => point.x)
+    .attr("cy", (point) => point.y)
+    .attr("r", 4.5);
   reach(svg, [...answers, ...rings]);
 }
 
 // Each promotion with the answer that won it.
 function promotions(rows) {
-  return state.model.data.incumbents.map((won) => ({ ...won, row: rows.findLast((row) => row.candidate === won.candidate && row.seq < won.seq) })).filter((won) => won.row);
+  return state.model.data.incumbents
+    .map((won) => ({ ...won, row: rows.findLast((row) => row.candidate === won.candidate && row.seq < won.seq) }))
+    .filter((won) => won.row);
 }
 
 function answerPoints(rows, x, y, read, floor) {
   return rows.map((row) => {
-    const failed = row.reward === null, node = state.model.data.candidates[row.candidate].node;
-    const said = () => `#${node} ${state.model.name(state.model.nodes[node])}: ${failed ? "failed" : `${times(row.reward)} on what was timed`}`;
+    const failed = row.reward === null,
+      node = state.model.data.candidates[row.candidate].node;
+    const said = () =>
+      `${state.model.title(node)}: ${failed ? "failed" : `${times(row.reward)} on what was timed`}`;
     return { x: x(read(row)), y: failed ? floor : y(Math.exp(row.reward)), failed, said, open: () => selectNode(node, true) };
   });
 }
@@ -61,8 +141,15 @@ function promotionTable() {
   const rows = state.model.data.incumbents;
   if (!rows.length) return null;
   const columns = [
-    ["promoted", (row) => button(`#${row.node} ${state.model.name(state.model.nodes[row.node])}`, () => selectNode(row.node, true), { class: "link" })],
-    ["\u00b5s", (row) => us(row.latency_us), { class: "number" }], ["speed-up", (row) => `${factor(row.speedup)}\u00d7`, { class: "number" }],
+    [
+      "promoted",
+      (row) =>
+        button(`${state.model.title(row.node)}`, () => selectNode(row.node, true), {
+          class: "link",
+        }),
+    ],
+    ["\u00b5s", (row) => us(row.latency_us), { class: "number" }],
+    ["speed-up", (row) => `${factor(row.speedup)}\u00d7`, { class: "number" }],
     ["at", (row) => seconds(row.at_s), { class: "number" }],
   ];
   return fold("promotions", many(rows.length, "promotion"), table("Promotions in order", columns, rows));

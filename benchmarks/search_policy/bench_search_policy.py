@@ -1,0 +1,93 @@
+"""Policies measured against each other: tuning landscapes choose the alternative, held-out ones give the figures.
+
+Constants were chosen on `TUNING` families alone. Held-out are the `HELD_OUT` families and every recorded landscape in
+benchmarks/landscapes. The alternative is the policy other than puct and its ablation puct-mean that was cheapest on the
+tuning landscapes; the ratio to every policy is printed too.
+
+    python benchmarks/search_policy/bench_search_policy.py [--seeds 50] [--budget 200] [--processes 2] [--out FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from statistics import fmean
+
+from rich.console import Console
+
+from ksearch.landscapes.comparison import Field, Score, recorded_field, run_tasks, synthetic_field, tasks_of
+from ksearch.landscapes.landscape import SUFFIX, load
+from ksearch.landscapes.summary import Comparison, compare, plot, print_comparison
+from ksearch.landscapes.synthetic import HELD_OUT, TUNING
+from ksearch.tree import POLICIES
+
+RECORDED = Path(__file__).resolve().parents[1] / "landscapes"
+PARALLEL = (1, 16, 64, 256)
+
+
+def tuning_fields() -> list[Field]:
+    return [synthetic_field(family, "tuning") for family in TUNING]
+
+
+def held_out_fields() -> list[Field]:
+    recorded = [recorded_field(load(path), "held-out") for path in sorted(RECORDED.glob(f"*{SUFFIX}"))]
+    return [synthetic_field(family, "held-out") for family in HELD_OUT] + recorded
+
+
+def alternative(tuning: Comparison) -> str:
+    others = [policy for policy in tuning.policies if policy not in ("puct", "puct-mean")]
+    return min(others, key=lambda policy: tuning.geometric_costs[policy])
+
+
+def worst(comparison: Comparison, other: str) -> tuple[str, float]:
+    """The landscape on which puct's cost is the greatest multiple of the other's."""
+    ratios = {field: comparison.cell(field, "puct").cost.value / comparison.cell(field, other).cost.value for field in comparison.fields}
+    return max(ratios.items(), key=lambda entry: entry[1])
+
+
+def parallel_rows(fields: list[Field], seeds: int, budget: int, processes: int) -> list[dict[str, float]]:
+    """Throughput and cost of puct with more evaluators, relative to one; the budget grows with them, so that none runs dry."""
+    rows: list[dict[str, float]] = []
+    for count in PARALLEL:
+        scores = run_tasks(tasks_of(fields, ["puct"], seeds, max(budget, 4 * count), count), processes)
+        throughput = sum(row.evaluations for row in scores) / sum(row.seconds for row in scores)
+        reached = fmean(row.reached is not None for row in scores)
+        cost = compare(scores).geometric_costs["puct"]
+        seconds = fmean(_seconds_to_reach(row) for row in scores)
+        rows.append({"evaluators": count, "evaluations_per_s": throughput, "reached": reached, "cost": cost, "seconds": seconds})
+        print(rows[-1], flush=True)
+    return rows
+
+
+def _seconds_to_reach(row: Score) -> float:
+    return row.seconds if row.reached_s is None else row.reached_s
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--budget", type=int, default=200)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--skip-parallel", action="store_true")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    console, result = Console(width=160), {}
+    for split, fields in (("tuning", tuning_fields()), ("held-out", held_out_fields())):
+        scores = run_tasks(tasks_of(fields, list(POLICIES), options.seeds, options.budget), options.processes)
+        comparison = compare(scores)
+        plot(scores, options.out / f"{split}.png")
+        console.print(split)
+        print_comparison(comparison, console)
+        result[split] = comparison
+    other = alternative(result["tuning"])
+    print(f"alternative (cheapest on tuning): {other}; puct over it on held-out: {result['held-out'].ratios[other]}; "
+          f"worst landscape: {worst(result['held-out'], other)}")  # fmt: skip
+    parallel = [] if options.skip_parallel else parallel_rows(held_out_fields(), options.seeds, options.budget, options.processes)
+    data = {split: comparison.model_dump() for split, comparison in result.items()} | {"alternative": other, "parallel": parallel}
+    (options.out / "search_policy.json").write_text(json.dumps(data, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

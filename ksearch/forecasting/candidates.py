@@ -1,0 +1,149 @@
+"""A run's candidates as samples: code, plan, parent and workloads, and the outcome once there is one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+from ksearch.definitions.schema import Definition, Solution, Workload
+from ksearch.forecasting.samples import steps_of, stripped
+from ksearch.judge.verdict import JudgedWorkload, Verdict
+from ksearch.store.fold import CandidateState, RunState
+from ksearch.surrogates.types import Regime, Sample
+from ksearch.tree.types import NodeId
+
+DTYPE_BYTES = {
+    "float32": 4.0, "float16": 2.0, "bfloat16": 2.0, "float8_e4m3fn": 1.0, "float8_e5m2": 1.0, "float4_e2m1": 0.5,
+    "int64": 8.0, "int32": 4.0, "int16": 2.0, "int8": 1.0, "bool": 1.0,
+}  # fmt: skip
+
+
+class Blobs(Protocol):
+    def get_blob(self, digest: str) -> bytes: ...
+
+
+@dataclass
+class SampleMaker:
+    """Makes samples of one run's candidates. Equal states give equal samples, live or read back from the log."""
+
+    state: RunState
+    blobs: Blobs
+    definition: Definition
+    workloads: Sequence[JudgedWorkload]
+
+    def judged(self, numbers: Iterable[int]) -> tuple[Sample, ...]:
+        """With their outcomes; in the order given."""
+        return tuple(self.sample(self.state.candidates[number], judged=True) for number in numbers)
+
+    def asked(self, numbers: Iterable[int]) -> tuple[Sample, ...]:
+        return tuple(self.sample(self.state.candidates[number], judged=False) for number in numbers)
+
+    def sample(self, candidate: CandidateState, *, judged: bool) -> Sample:
+        assert self.state.tree is not None
+        node, header = NodeId(candidate.written.node), self.state.header
+        parent = self._parent(candidate)
+        plan = self.state.tree.plan(node)
+        made = None if self.state.surrogate is None else self.state.surrogate.made.get(candidate.id)
+        # What the parent had when the forecast was made: it may have been measured again since.
+        parent_reward = measured_reward(parent) if made is None else made.parent_reward
+        answer = candidate.verdicts.get("evaluate") if judged else None
+        solution = self._solution(candidate.written.solution)
+        return Sample(
+            candidate=candidate.written.digest,
+            definition=header.definition_name,
+            device=header.device_name,
+            plan=tuple(action.key for action in plan),
+            sources=sources_of(solution),
+            parent=None if parent is None else parent.written.digest,
+            parent_reward=parent_reward,
+            passed=None if answer is None else answer.reward is not None,
+            reward=None if answer is None else answer.reward,
+            language=candidate.written.language,
+            steps=steps_of(plan),
+            regimes=self._regimes(parent),
+            parent_sources=() if parent is None else sources_of(self._solution(parent.written.solution)),
+        )
+
+    def _parent(self, candidate: CandidateState) -> CandidateState | None:
+        """The fastest candidate of the parent's plan; a reference as the root has no candidate of its own."""
+        assert self.state.tree is not None
+        return self.state.best_candidate_of(self.state.tree.parent(NodeId(candidate.written.node)))
+
+    def _solution(self, digest: str) -> Solution:
+        return _parsed_solution(self.blobs.get_blob(digest))
+
+    def _regimes(self, parent: CandidateState | None) -> tuple[Regime, ...]:
+        verdict = None
+        if parent is not None and parent.verdicts:
+            answer = parent.verdicts.get("evaluate") or parent.verdicts["promote"]
+            verdict = _parsed_verdict(self.blobs.get_blob(answer.verdict))
+        return regimes_of(self.definition, self.workloads, verdict)
+
+
+def measured_reward(candidate: CandidateState | None) -> float | None:
+    """The reward on the subset of workloads, which a candidate's own will be compared with; None unless it passed."""
+    if candidate is None:
+        return None
+    answer = candidate.verdicts.get("evaluate") or candidate.verdicts.get("promote")
+    return None if answer is None else answer.reward
+
+
+def regimes_of(definition: Definition, workloads: Sequence[JudgedWorkload], parent: Verdict | None) -> tuple[Regime, ...]:
+    """The subset's regimes with typical shapes, bytes, and the parent's and baseline's mean latencies where timed."""
+    rows = {} if parent is None else {row.uuid: row for row in parent.workloads}
+    members: dict[str, list[JudgedWorkload]] = {}
+    for judged in workloads:
+        members.setdefault(judged.regime, []).append(judged)
+    found = []
+    for name, group in members.items():
+        timed = [(judged.weight, rows[judged.workload.uuid]) for judged in group if judged.workload.uuid in rows]
+        weight = sum(judged.weight for judged in group)
+        found.append(
+            Regime(
+                name=name,
+                weight=weight,
+                shapes=shapes_of(definition, group[len(group) // 2].workload),
+                moved_bytes=sum(judged.weight * moved_bytes(definition, judged.workload) for judged in group) / weight,
+                baseline_us=_mean([(share, row.baseline_us) for share, row in timed]),
+                parent_us=_mean([(share, row.latency_us) for share, row in timed]),
+            )
+        )
+    return tuple(found)
+
+
+def shapes_of(definition: Definition, workload: Workload) -> str:
+    tensors = (*definition.inputs.items(), *definition.outputs.items())
+    texts = [f"{name} {spec.dtype}{list(definition.shape_of(name, workload.axes) or ())}" for name, spec in tensors]
+    return ", ".join(texts)
+
+
+def moved_bytes(definition: Definition, workload: Workload) -> float:
+    """Bytes of all inputs and outputs. A kernel that reads a part of a cache moves less."""
+    total = 0.0
+    for name, spec in (*definition.inputs.items(), *definition.outputs.items()):
+        shape = definition.shape_of(name, workload.axes)
+        total += math.prod(shape or ()) * DTYPE_BYTES[spec.dtype]
+    return total
+
+
+def sources_of(solution: Solution) -> tuple[str, ...]:
+    return stripped([(source.path, source.content) for source in solution.sources])
+
+
+def _mean(pairs: Sequence[tuple[float, float | None]]) -> float | None:
+    known = [(weight, value) for weight, value in pairs if value is not None]
+    total = sum(weight for weight, _ in known)
+    return sum(weight * value for weight, value in known) / total if total > 0.0 else None
+
+
+@lru_cache(maxsize=256)
+def _parsed_solution(text: bytes) -> Solution:
+    return Solution.model_validate_json(text)
+
+
+@lru_cache(maxsize=64)
+def _parsed_verdict(text: bytes) -> Verdict:
+    return Verdict.model_validate_json(text)

@@ -1,0 +1,51 @@
+"""Which forecaster a run uses, and why, from its settings and what this machine has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ksearch.errors import BadInput
+from ksearch.forecasting.desk import Desk
+from ksearch.forecasting.history import History, history
+from ksearch.settings import Settings
+from ksearch.surrogates.registry import MissingPart, forecaster_named
+from ksearch.surrogates.statistical import missing_libraries
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`name` None: candidates are not forecast. `note` says in one line what was chosen and why."""
+
+    name: str | None
+    note: str
+
+
+def choose_forecaster(settings: Settings) -> Choice:
+    if settings.surrogate == "none" or settings.surrogate_budget == 0:
+        return Choice(None, "none (every candidate is measured)")
+    name, why = settings.surrogate, "asked for"
+    if settings.surrogate == "auto":
+        missing = missing_libraries()
+        name = "neighbours" if missing else "statistical"
+        why = f"no {missing[0]} here: `pip install scikit-learn` for the better one" if missing else "chosen by itself"
+    share = "tuned from its record" if settings.surrogate_budget == "auto" else f"{settings.surrogate_budget:.0%}"
+    return Choice(name, f"{name} ({why}); everything is measured until it is trusted, then may go unmeasured: {share}")
+
+
+def check_forecaster(name: str) -> None:
+    """Raises BadInput when a forecaster asked for can't work here."""
+    try:
+        forecaster_named(name)
+    except MissingPart as error:
+        raise BadInput(f"--surrogate {name}: {error}") from error
+
+
+def desk_for(name: str, *, runs: Path | None, definition: str, device_name: str) -> Desk:
+    """`runs`: the folder of earlier runs to learn from; None for a run that is resumed, whose log holds what it learnt."""
+    try:
+        forecaster = forecaster_named(name)
+    except MissingPart as error:
+        raise BadInput(f"this run forecasts with {name}: {error}") from error
+    past = history(runs, definition, device_name, forecaster.name) if runs is not None else History()
+    return Desk(forecaster, past)

@@ -1,0 +1,121 @@
+"""Samples for the forecasters out of what the rest of the program has: candidates of a run, points of a landscape."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+
+from ksearch.landscapes.landscape import Landscape, Point
+from ksearch.surrogates.sources import strip_comments
+from ksearch.surrogates.types import Compiled, Regime, Sample, Step
+from ksearch.tree.types import Action, Plan
+from ksearch.worldmodel.catalogue import Value
+
+
+def steps_of(plan: Plan) -> tuple[Step, ...]:
+    return tuple(step_of(action) for action in plan)
+
+
+def step_of(action: Action) -> Step:
+    return Step(action.technique, action.target, action.parameter, action.gain_mean, action.gain_sd, action.p_success)
+
+
+def stripped(sources: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """Texts by path, in the order of the paths, without comments."""
+    return tuple(strip_comments(path, text) for path, text in sorted(sources))
+
+
+def walk(landscape: Landscape, seed: int, most: int | None = None) -> tuple[Sample, ...]:
+    """A landscape's points as a search could have met them: each a legal step from a plan that passed before it.
+
+    The order is drawn from the seed; every code comes once, the root's own first. Judged samples, at most `most`.
+    """
+    return tuple(_take(_walk(landscape, random.Random(seed)), most))
+
+
+def _take(samples: Iterator[Sample], most: int | None) -> Iterator[Sample]:
+    for count, sample in enumerate(samples):
+        if most is not None and count >= most:
+            return
+        yield sample
+
+
+def _walk(landscape: Landscape, rng: random.Random) -> Iterator[Sample]:
+    root = landscape.at(landscape.defaults)
+    seen = {root.code}
+    proven: list[tuple[Mapping[str, Value], Plan, Point]] = [(landscape.defaults, (), root)]
+    yield landscape_sample(landscape, (), root, None)
+    front = [(0, index) for index in range(len(landscape.catalogue.techniques))]
+    while front:
+        place = rng.randrange(len(front))
+        front[place], front[-1] = front[-1], front[place]
+        parent, index = front.pop()
+        config, plan, parent_point = proven[parent]
+        technique = landscape.catalogue.techniques[index]
+        if any(config[name] not in allowed for name, allowed in technique.needs.items()):
+            continue
+        point = landscape.at({**config, **technique.sets})
+        if point.code in seen:
+            continue
+        seen.add(point.code)
+        longer: Plan = (*plan, technique.action())
+        yield landscape_sample(landscape, longer, point, parent_point)
+        if point.passed:
+            proven.append((dict(point.config), longer, point))
+            front += [(len(proven) - 1, index) for index in range(len(landscape.catalogue.techniques))]
+
+
+def landscape_sample(landscape: Landscape, plan: Plan, point: Point, parent: Point | None) -> Sample:
+    """One point with its outcome. The root has no parent; its own reward stands for it."""
+    before = point if parent is None else parent
+    return Sample(
+        candidate=point.code,
+        definition=landscape.definition,
+        device=landscape.device_name,
+        plan=tuple(action.key for action in plan),
+        sources=stripped(landscape.sources[point.code]),
+        parent=None if parent is None else parent.code,
+        parent_reward=landscape_reward(landscape, before) if before.passed else None,
+        passed=point.passed,
+        reward=landscape_reward(landscape, point) if point.passed else None,
+        language=landscape.language,
+        steps=steps_of(plan),
+        regimes=_regimes(landscape, before),
+        compiled=_compiled(point),
+        parent_sources=stripped(landscape.sources[before.code]),
+    )
+
+
+def landscape_reward(landscape: Landscape, point: Point) -> float:
+    """ln(mean baseline / mean latency), the workloads' weights as the landscape has them."""
+    baseline = sum(workload.weight * workload.baseline_us for workload in landscape.workloads)
+    latency = sum(workload.weight * value for workload, value in zip(landscape.workloads, point.latencies_us, strict=True))
+    return math.log(baseline / latency)
+
+
+def _compiled(point: Point) -> Compiled | None:
+    report = Compiled(point.registers, point.spill_bytes, point.shared_bytes)
+    return report if report != Compiled() else None
+
+
+def _regimes(landscape: Landscape, parent: Point) -> tuple[Regime, ...]:
+    rows: dict[str, list[tuple[float, float, float | None]]] = {}
+    axes: dict[str, Mapping[str, int]] = {}
+    for index, workload in enumerate(landscape.workloads):
+        latency = parent.latencies_us[index] if parent.passed else None
+        rows.setdefault(workload.regime, []).append((workload.weight, workload.baseline_us, latency))
+        axes.setdefault(workload.regime, workload.axes)
+    return tuple(_regime(name, members, axes[name]) for name, members in rows.items())
+
+
+def _regime(name: str, members: Sequence[tuple[float, float, float | None]], axes: Mapping[str, Value]) -> Regime:
+    weight = sum(share for share, _, _ in members)
+    timed = [(share, latency) for share, _, latency in members if latency is not None]
+    return Regime(
+        name=name,
+        weight=weight,
+        shapes=", ".join(f"{axis}={value}" for axis, value in axes.items()),
+        baseline_us=sum(share * baseline for share, baseline, _ in members) / weight,
+        parent_us=sum(share * latency for share, latency in timed) / weight if timed else None,
+    )

@@ -1,0 +1,127 @@
+"""What the inspector shows, as records: also what `ksearch inspect --json` prints (docs/views.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+from ksearch.records.model import BudgetRecord, CandidateRecord, IncumbentRecord, NodeRecord, Record, RunStatus, TechniqueRecord
+from ksearch.records.reading import StoredRun
+from ksearch.report.page.details import kernel_detail
+from ksearch.report.page.model import CandidateDetail
+from ksearch.report.treeselect import best_first
+from ksearch.report.treeview import gain_of, is_incumbent, judged_of, shown_candidate
+from ksearch.store.fold import RunState
+from ksearch.tree import NodeView, Tree
+from ksearch.tree.types import NodeId
+
+
+class Head(Record):
+    """The run in the lines above the tree. `budget` holds the resources that are limited or were spent."""
+
+    format: int = 1
+    run: str
+    seq: int
+    definition: str
+    device_name: str
+    timer: str | None
+    status: RunStatus
+    reason: str | None
+    nodes: int
+    evaluations: int
+    wall_seconds: float
+    incumbent: IncumbentRecord | None
+    honesty: float | None
+    budget: dict[str, BudgetRecord]
+
+
+class Branch(Record):
+    """One row of the tree; children with the best subtree first."""
+
+    node: int
+    key: str
+    status: str
+    N: int
+    O: int  # noqa: E741 - the design's letter for visits in flight
+    best: float | None
+    own_best: float | None
+    claimed: float | None
+    gain: float | None
+    latency_us: float | None
+    failed_stage: str | None
+    incumbent: bool
+    children: tuple[int, ...]
+
+
+class Look(Record):
+    """Everything about one node that is shown beside the tree. `shown` is the candidate that stands for it, `kernel` its files
+    and verdicts, `diff` what it changed against the parent's; None where there is none."""
+
+    format: int = 1
+    seq: int
+    node: NodeRecord
+    candidates: tuple[CandidateRecord, ...]
+    shown: CandidateRecord | None
+    kernel: CandidateDetail | None
+    diff: str | None
+
+
+class Beliefs(Record):
+    """What the search had learnt of each technique by event `seq`, before it first turned to the node."""
+
+    format: int = 1
+    seq: int
+    evaluations: int
+    honesty: float | None
+    techniques: tuple[TechniqueRecord, ...]
+
+
+def head_of(run: StoredRun) -> Head:
+    """Takes in what was written since."""
+    record, tree = run.head(), run.tree
+    budget = {name: row for name, row in record.budget.items() if row.limit is not None or row.spent}
+    return Head(
+        run=record.run, seq=record.seq, definition=record.definition, device_name=record.device_name, timer=record.timer,
+        status=record.status, reason=record.reason, nodes=0 if tree is None else len(tree), evaluations=record.evaluations,
+        wall_seconds=record.wall_seconds, incumbent=record.incumbent, honesty=record.honesty, budget=budget,
+    )  # fmt: skip
+
+
+def branches_of(state: RunState, nodes: Iterable[int]) -> dict[int, Branch]:
+    """Rows of these nodes; none before there is a tree."""
+    tree = state.tree
+    return {} if tree is None else {view.id: _branch(state, tree, view) for view in tree.nodes(map(NodeId, nodes))}
+
+
+def _branch(state: RunState, tree: Tree, view: NodeView) -> Branch:
+    candidate = shown_candidate(state, view.id)
+    judged = None if candidate is None else judged_of(state, candidate)
+    return Branch(
+        node=view.id, key="root" if view.action is None else view.action.key, status=view.status.value, N=view.subtree.visits,
+        O=view.subtree.in_flight, best=view.subtree.best, own_best=view.own.best,
+        claimed=None if view.action is None else view.action.gain_mean, gain=gain_of(state, view),
+        latency_us=None if judged is None else judged.latency_us, failed_stage=view.failed_stage,
+        incumbent=is_incumbent(state, candidate), children=tuple(sorted(view.children, key=partial(best_first, tree))),
+    )  # fmt: skip
+
+
+def look_at(run: StoredRun, node: int) -> Look:
+    """Raises BadInput for an unknown node, BlobError when the parent's sources are gone."""
+    told = run.node(node)
+    shown = None if told.shown is None else run.candidate(told.shown)
+    kernel = None if shown is None else kernel_detail(run, shown, shown if shown.twin is None else run.candidate(shown.twin))
+    before = None if shown is None else run.builds_on(shown)
+    whole = shown is not None and before is not None and kernel is not None and kernel.missing is None
+    return Look(
+        seq=run.folded, node=told, candidates=tuple(run.candidate(number) for number in told.candidates), shown=shown, kernel=kernel,
+        diff=run.diff(before, shown) if whole and before is not None and shown is not None else None,
+    )  # fmt: skip
+
+
+def beliefs_before(run: StoredRun, node: int) -> Beliefs:
+    """Moves the run back to that moment: give it one of its own."""
+    run.state()
+    told = run.node(node)
+    first = min((run.ticket(number).issued_seq for number in told.tickets), default=told.seq or None)
+    head = run.head(None if first is None else first - 1)
+    return Beliefs(seq=head.seq, evaluations=head.evaluations, honesty=head.honesty, techniques=run.techniques())

@@ -1,0 +1,149 @@
+"""What the events say of a run's surrogate: its forecasts, its record, who waits in line and who left it unmeasured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ksearch.store.events import (
+    CandidateId,
+    CandidateRecalled,
+    CandidateRetired,
+    EvaluationSettled,
+    ForecastMade,
+    PastForecast,
+    SurrogateOpened,
+)
+from ksearch.surrogates.acquisition import audit_probability, candidates_for_each
+from ksearch.surrogates.quantities import Estimate
+from ksearch.surrogates.trust import Record
+from ksearch.surrogates.tuning import recommended_budget
+from ksearch.surrogates.types import Forecast
+
+BudgetSetting = float | Literal["auto"]
+
+
+@dataclass(slots=True)
+class SurrogateState:
+    """What a run's surrogate said and decided.
+
+    `waiting` counts for each candidate in line how often another was preferred. `chosen` and `retired` count since the
+    forecaster was first trusted: they hold the share of unmeasured candidates within the budget."""
+
+    opened: SurrogateOpened
+    record: Record
+    setting: BudgetSetting
+    made: dict[CandidateId, ForecastMade] = field(default_factory=dict)
+    waiting: dict[CandidateId, int] = field(default_factory=dict)
+    retired: dict[CandidateId, str] = field(default_factory=dict)
+    recalled: set[CandidateId] = field(default_factory=set)
+    judged: list[CandidateId] = field(default_factory=list)
+    """In the order of their verdicts, which is the order in which a forecaster learns."""
+    begun: set[CandidateId] = field(default_factory=set)
+    """Handed to the judge at least once."""
+    considered: int = 0
+    dropped: int = 0
+    filtering: bool = False
+    """Whether there was a choice when the latest forecast was made."""
+
+    @classmethod
+    def begin(cls, opened: SurrogateOpened, sigma_noise: float, setting: BudgetSetting) -> SurrogateState:
+        record = Record(sigma_noise)
+        for past in opened.past:
+            record.learn(_forecast(opened.forecaster, past), past.parent_reward, past.passed, past.reward)
+        return cls(opened, record, setting)
+
+    # ------------------------------------------------------------------ reading
+
+    @property
+    def budget(self) -> float:
+        """The share of candidates that may go unmeasured now: 0 until the forecaster is trusted."""
+        if not self.record.standing.trusted:
+            return 0.0
+        return recommended_budget(self.record) if self.setting == "auto" else self.setting
+
+    @property
+    def m(self) -> float:
+        """Candidates written for each measurement."""
+        return candidates_for_each(self.budget)
+
+    @property
+    def may_drop(self) -> int:
+        """How many more candidates may go unmeasured within the budget."""
+        return max(0, math.floor(self.budget * self.considered) - self.dropped)
+
+    def said(self, candidate: CandidateId) -> Estimate | None:
+        """The forecast on a candidate, calibrated by everything known now; None when there is none."""
+        made = self.made.get(candidate)
+        forecast = None if made is None else usable(made)
+        if made is None or forecast is None or made.parent_reward is None:
+            return None
+        return self.record.said(forecast, made.parent_reward)
+
+    # ------------------------------------------------------------------ folding
+
+    def apply(self, event: ForecastMade | CandidateRetired | CandidateRecalled) -> None:
+        match event:
+            case ForecastMade():
+                self.made[event.candidate] = event
+                if event.candidate not in self.begun:
+                    self.waiting[event.candidate] = 0
+                self.filtering = event.m > 1.0
+                self.considered += self.filtering
+            case CandidateRetired():
+                self.waiting.pop(event.candidate, None)
+                self.retired[event.candidate] = event.how
+                self.dropped += event.how != "unaffordable"
+            case CandidateRecalled():
+                self.dropped -= self.retired.pop(event.candidate, None) is not None
+                self.recalled.add(event.candidate)
+
+    def started(self, candidate: CandidateId) -> None:
+        """A measurement began: while there is a choice, everyone else in line was passed over."""
+        self.begun.add(candidate)
+        if self.waiting.pop(candidate, None) is not None and self.filtering:
+            for other in self.waiting:
+                self.waiting[other] += 1
+
+    def answered(self, event: EvaluationSettled) -> None:
+        self.judged.append(event.candidate)
+        self.compare(event)
+
+    def compare(self, event: EvaluationSettled) -> None:
+        """Put forecast and verdict together, once both are there: while nothing waits for a forecast, either may come first."""
+        made = self.made.get(event.candidate)
+        forecast = None if made is None else usable(made)
+        if made is not None and forecast is not None and made.parent_reward is not None:
+            self.record.learn(forecast, made.parent_reward, event.reward is not None, event.reward, inclusion(made))
+
+
+def usable(made: ForecastMade) -> Forecast | None:
+    """The event as a forecast; None when the forecaster had nothing to say."""
+    if made.p_passes is None or made.d10 is None or made.d50 is None or made.d90 is None:
+        return None
+    return Forecast(made.forecaster, made.p_passes, made.d10, made.d50, made.d90, made.tokens, made.usd, made.malformed)
+
+
+def inclusion(made: ForecastMade) -> float:
+    """Probability with which this candidate was to be measured whatever its forecast; 0 when it had to earn it."""
+    if made.m <= 1.0:
+        return 1.0
+    return audit_probability(made.m) if made.audit else 0.0
+
+
+def _forecast(name: str, past: PastForecast) -> Forecast:
+    return Forecast(name, past.p_passes, past.d10, past.d50, past.d90)
+
+
+def shown(state: SurrogateState | None, candidate: CandidateId) -> Mapping[str, float | str | bool] | None:
+    """A forecast in plain values for a person, rewards calibrated; None when none was made."""
+    said = None if state is None else state.said(candidate)
+    if state is None or said is None:
+        return None
+    made = state.made[candidate]
+    return {
+        "p_passes": said.pi, "reward": said.mu, "sigma": said.sigma, "forecaster": made.forecaster, "audit": made.audit,
+        "retired": state.retired.get(candidate, ""),
+    }  # fmt: skip

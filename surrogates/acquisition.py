@@ -1,0 +1,151 @@
+"""What to measure next, what to skip, what to audit: decisions from calibrated forecasts alone.
+
+Expected improvement is Jones, Schonlau and Welch's ("Efficient global optimization", 1998) times P(passes). It is compared
+as a logarithm, because far below the incumbent the plain value underflows to zero and would tie what isn't equal.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from ksearch.surrogates.quantities import Estimate
+
+NORMAL = NormalDist()
+
+LONG_SHOT = -5.0
+"""Standard deviations below the incumbent from which EI is computed through its logarithm: phi + z Phi cancels there."""
+
+FRACTION_TERMS = 80
+"""Terms of the continued fraction below LONG_SHOT; at z = -5 forty reach double precision already."""
+
+SURE_SIGMA = 0.35
+"""Nats. Only a forecast at least this sharp may have a candidate dropped unseen."""
+
+NO_HOPE = 0.02
+"""P(better than the parent) below which a sharp forecast drops a candidate at once."""
+
+AUDIT_SHARE = 0.1
+"""Of the measurements, about. Audits are drawn whatever the forecast says: the only unbiased sample of what is skipped."""
+
+LOST = 0.5
+"""Nats. A plan whose last candidate is hopeless *and* forecast this far below its parent closes unmeasured; a smaller loss may
+be the price of steps that only become possible after it, and is measured."""
+
+MOST_CANDIDATES = 6.0
+"""Largest m: beyond six candidates for a measurement the best of them is mostly the luckiest forecast."""
+
+
+def chance_of_better(estimate: Estimate, than: float) -> float:
+    """P(passes and has a greater reward than `than`)."""
+    if estimate.sigma <= 0.0:
+        return estimate.pi if estimate.mu > than else 0.0
+    return estimate.pi * NORMAL.cdf((estimate.mu - than) / estimate.sigma)
+
+
+def expected_improvement(estimate: Estimate, best: float) -> float:
+    """EI over the incumbent's reward `best`, nats."""
+    log_value = log_expected_improvement(estimate, best)
+    return math.exp(log_value) if log_value > -math.inf else 0.0
+
+
+def log_expected_improvement(estimate: Estimate, best: float) -> float:
+    """ln EI; -inf where there is none. Increases strictly with mu at equal pi and sigma > 0."""
+    if estimate.pi <= 0.0:
+        return -math.inf
+    if estimate.sigma <= 0.0:
+        gain = estimate.mu - best
+        return math.log(estimate.pi) + math.log(gain) if gain > 0.0 else -math.inf
+    z = (estimate.mu - best) / estimate.sigma
+    return math.log(estimate.pi) + math.log(estimate.sigma) + _log_unit_improvement(z)
+
+
+def _log_unit_improvement(z: float) -> float:
+    """ln(phi(z) + z Phi(z)).
+
+    Below LONG_SHOT by repeated integrals of the normal tail at x = -z: I(-1) = phi, I(0) = its tail, I(1) = what is asked,
+    n I(n) = I(n-2) - x I(n-1). Ratios run backwards through I(n-1)/I(n-2) = 1 / (x + n I(n)/I(n-1)), all terms positive.
+    """
+    if z > LONG_SHOT:
+        return math.log(NORMAL.pdf(z) + z * NORMAL.cdf(z))
+    x, ratio, upper = -z, 0.0, 0.0
+    for n in range(FRACTION_TERMS, 0, -1):
+        upper, ratio = ratio, 1.0 / (x + n * ratio)
+    return -0.5 * z * z - 0.5 * math.log(2.0 * math.pi) + math.log(ratio) + math.log(upper)
+
+
+def candidates_for_each(budget: float) -> float:
+    """m, the candidates written for each measurement, from the share that may go unmeasured. 0 is 1, 0.75 is 4."""
+    if not 0.0 <= budget < 1.0:
+        raise ValueError(f"a surrogate budget is a share of at least 0 and below 1, not {budget}")
+    return min(MOST_CANDIDATES, 1.0 / (1.0 - budget))
+
+
+def audit_probability(m: float) -> float:
+    return AUDIT_SHARE / m
+
+
+def drawn_as_audit(seed: int, candidate: int, m: float) -> bool:
+    """From a random stream of their own, so that drawing audits alters no other choice of the search."""
+    return random.Random(f"{seed}/audit/{candidate}").random() < audit_probability(m)
+
+
+def patience(m: float, workers: int) -> int:
+    """How often a waiting candidate is passed over before it expires.
+
+    A line of (m - 1) `workers` candidates that each leave after `workers` others were preferred turns over m - 1 of them
+    for each one measured: the share that the budget promises, whatever the number of workers. (At eight workers and m = 4
+    this is 2 m.)
+    """
+    return max(1, workers) if m > 1.0 else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A candidate in line. `estimate` None: nothing was forecast, so nothing may be concluded. `seconds` is what measuring it
+    is expected to take; `last_chance`: skipping it would close its plan without a verdict."""
+
+    candidate: int
+    estimate: Estimate | None
+    parent_reward: float
+    audit: bool
+    passed_over: int
+    seconds: float
+    last_chance: bool = False
+
+    @property
+    def must_be_measured(self) -> bool:
+        return self.audit or self.estimate is None
+
+
+def choose(waiting: Iterable[Waiting], best: float) -> Waiting | None:
+    """The candidate to measure on a free device: who must be measured first (oldest first), else most EI for each second."""
+    return min(waiting, key=lambda one: _order(one, best), default=None)
+
+
+def _order(one: Waiting, best: float) -> tuple[bool, float, float, int]:
+    if one.estimate is None or one.must_be_measured:
+        return False, 0.0, 0.0, one.candidate
+    rate = log_expected_improvement(one.estimate, best) - math.log(max(one.seconds, 1e-9))
+    return True, -rate, -one.estimate.mu, one.candidate
+
+
+def hopeless(one: Waiting) -> bool:
+    """Whether a sharp forecast says that it won't even beat its parent; on a plan's last attempt, not by far."""
+    if one.estimate is None or one.must_be_measured:
+        return False
+    if one.last_chance and one.estimate.mu > one.parent_reward - LOST:
+        return False
+    return one.estimate.sigma <= SURE_SIGMA and chance_of_better(one.estimate, one.parent_reward) < NO_HOPE
+
+
+def expired(one: Waiting, m: float, workers: int) -> bool:
+    return not one.must_be_measured and not one.last_chance and one.passed_over >= patience(m, workers)
+
+
+def overdue(one: Waiting, m: float, workers: int) -> bool:
+    """A plan's last candidate doesn't expire: when it would, it is measured, unless it is hopeless even so."""
+    return one.last_chance and one.passed_over >= patience(m, workers) and not hopeless(one)

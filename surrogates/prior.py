@@ -1,0 +1,24 @@
+"""What is believed of a candidate before anything like it was measured: its plan's own claims, halfway to "no gain"."""
+
+from __future__ import annotations
+
+from ksearch.surrogates.quantities import NORMAL_REACH
+from ksearch.surrogates.types import Forecast, Sample
+
+CLAIM_HONESTY = 0.3
+"""Share of a claimed gain that is believed unseen: what the search tree starts from, too."""
+
+SPREAD = 0.6
+"""Nats: standard deviation of a measured gain around such a claim: 0.32 to 0.76 over the steps of the swept dsa_topk and gemm
+spaces on an H200."""
+
+PASSES = 0.8
+"""P(passes) of a candidate whose plan claims nothing."""
+
+
+def prior_forecast(name: str, sample: Sample, *, tokens: int = 0, usd: float = 0.0, malformed: int = 0) -> Forecast:
+    last = sample.steps[-1] if sample.steps else None
+    d50 = -CLAIM_HONESTY * last.gain_mean if last is not None else 0.0
+    reach = NORMAL_REACH * SPREAD
+    passes = min(0.99, max(0.01, last.p_success)) if last is not None else PASSES
+    return Forecast(name, passes, d50 - reach, d50, d50 + reach, tokens, usd, malformed)

@@ -1,0 +1,3 @@
+from tests.views.conftest import folder, hostile
+
+__all__ = ["folder", "hostile"]
