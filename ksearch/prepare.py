@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ksearch.briefing.brief import brief
+from ksearch.coder.model.agent import POLICY as AGENT_POLICY
+from ksearch.coder.model.agent import AgentCoder, AgentPlanner
 from ksearch.coder.model.coder import ModelCoder
 from ksearch.coder.model.forms import EDIT, EDIT_SCHEMA, EDIT_TEXT, WRITE, WRITE_SCHEMA, WRITE_TEXT
 from ksearch.coder.model.tuning import TuningPlanner
@@ -149,6 +151,8 @@ def _model_notes(choice: Choice) -> tuple[str, ...]:
         return ()
     settings, roles = choice.settings, (Role.PLANNER, Role.CODER)
     names = {role: model_of(settings.llm, role) for role in roles if getattr(settings, role) == "llm"}
+    if settings.policy == AGENT_POLICY:
+        names = {Role.AGENT: model_of(settings.llm, Role.AGENT)}
     lines = []
     for name in dict.fromkeys(names.values()):
         who = " and ".join(role for role in names if names[role] == name)
@@ -179,6 +183,8 @@ def budget_line(settings: Settings) -> str:
 def parallel_of(setup: Setup) -> int:
     """Candidates in flight."""
     wanted = setup.settings.evaluation.parallel
+    if setup.settings.policy == AGENT_POLICY:
+        return 1  # a conversation waits for its answer
     least = MODEL_PARALLEL if setup.settings.coder == "llm" else 1
     return max(least, IN_FLIGHT[kind_of(setup.settings.evaluator)]) if wanted is None else wanted
 
@@ -229,8 +235,11 @@ class ModelParts:
 
 def model_parts(setup: Setup, desk: ModelDesk | None = None) -> ModelParts:
     llm, desk = setup.settings.llm, desk or ModelDesk()
-    asker = asker_of(llm, (Role.PLANNER, Role.CODER), desk)
     text = brief(setup.definition, setup.full, setup.target, setup.device.name, setup.settings.objective)
+    if setup.settings.policy == AGENT_POLICY:
+        agent = ModelOracle(asker_of(llm, (Role.AGENT,), desk), Role.AGENT, text, FORMS)
+        return ModelParts(desk, AgentPlanner(), AgentCoder(agent))
+    asker = asker_of(llm, (Role.PLANNER, Role.CODER), desk)
     planning, writing = (ModelOracle(asker, role, text, FORMS) for role in (Role.PLANNER, Role.CODER))
     return ModelParts(desk, TuningPlanner(ModelPlanner(planning, llm.context_tokens)), ModelCoder(writing, llm.context_tokens))
 

@@ -12,6 +12,7 @@ from typing import Literal, Self, TypeAlias, TypeVar
 from ksearch.briefing.kernels import kernel_text
 from ksearch.briefing.verdicts import workload_texts
 from ksearch.briefing.view import search_view
+from ksearch.coder.model.agent import POLICY as AGENT_POLICY
 from ksearch.coder.types import Coder, Draft, NothingToWrite, WriteRequest
 from ksearch.definitions.schema import Solution
 from ksearch.errors import BadInput, Unavailable
@@ -22,6 +23,7 @@ from ksearch.forecasting.history import History
 from ksearch.jobs import JobFactory
 from ksearch.judge.verdict import Status, Verdict
 from ksearch.line import Retirement, room_in_line
+from ksearch.llm.conversation import turns_of
 from ksearch.llm.desk import Desk as ModelDesk
 from ksearch.llm.desk import OutOfBudget
 from ksearch.pending import ForecastBatch, JudgeStep, PromoteStep, ProposeStep, RecallStep, SettleStep, Step, WriteStep
@@ -172,6 +174,8 @@ class Steps:
         )  # fmt: skip
 
     def _write_request(self, ticket: Write) -> WriteRequest:
+        if self.state.settings.policy == AGENT_POLICY:
+            return self._agent_request(ticket)
         assert self.state.tree is not None
         parent = self.state.best_candidate_of(self.state.tree.parent(ticket.node))
         failed = self.state.candidates_of(ticket.node)[-1:] if ticket.mode is WriteMode.REPAIR else []
@@ -194,6 +198,16 @@ class Steps:
             workloads=self.workloads,
             merged=self._merged(ticket),
         )
+
+    def _agent_request(self, ticket: Write) -> WriteRequest:
+        """For the single conversation: the best kernel, the last verdict, everything said so far."""
+        best, last = self.state.best_known, max(self.state.candidates.values(), key=lambda candidate: candidate.id)
+        return WriteRequest(
+            definition=self.parts.jobs.definition, target=self.parts.jobs.target, plan=ticket.plan, mode=ticket.mode,
+            attempt=ticket.attempt, parent=None if best is None else self.solution(best), ticket=ticket.ticket, node=ticket.node,
+            trouble=self.state.trouble.get(ticket.node), material=self._material(best), workloads=self.workloads,
+            last=None if last.written.ticket is None else self.last_verdict(last), turns=turns_of(self.state, self.journal.log),
+        )  # fmt: skip
 
     def _merged(self, ticket: Write) -> str:
         """The kernel whose gains the plan's last step brings in, when it merges two branches."""

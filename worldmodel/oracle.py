@@ -21,6 +21,14 @@ QUOTED = 600
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """An earlier question and its answer, as a conversation remembers them."""
+
+    asked: str
+    answered: str
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """`material` comes before `text` and is the same for other questions at the same node, so that a cache may hold it.
 
@@ -32,6 +40,8 @@ class Question:
     material: str
     text: str
     forms: tuple[str, ...]
+    turns: tuple[Turn, ...] = ()
+    """What was said before, for an asker that holds a conversation."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Policies measured against each other: tuning landscapes choose the alternative, held-out ones give the figures.
 
 Constants were chosen on the `TUNING` families and the recorded landscapes of `TUNING_OPERATORS`. Held-out are the `HELD_OUT`
-families and every other recorded landscape in benchmarks/landscapes. The alternative is the policy other than puct and its ablation puct-mean that was cheapest on the
-tuning landscapes; the ratio to every policy is printed too.
+families and every other recorded landscape in benchmarks/landscapes. The alternative is the policy other than puct and its
+ablation puct-mean that was cheapest on the tuning landscapes; the ratio to every policy is printed too.
 
     python benchmarks/search_policy/bench_search_policy.py [--seeds 50] [--budget 200] [--processes 2] [--out FOLDER]
 """

@@ -9,6 +9,7 @@ from typing import Protocol
 from ksearch.definitions.schema import Definition, Language, Solution
 from ksearch.judge.verdict import Verdict
 from ksearch.tree.types import Plan, WriteMode
+from ksearch.worldmodel.oracle import Turn
 from ksearch.worldmodel.types import SearchView
 
 
@@ -46,6 +47,9 @@ class WriteRequest:
     material: str = ""
     workloads: Mapping[str, str] = field(default_factory=dict)
     """What each workload is, by UUID, in a few words."""
+    last: Verdict | None = None
+    """What the judge said of the run's last candidate, for a coder that holds a conversation; `turns` is that conversation."""
+    turns: tuple[Turn, ...] = ()
     merged: str = ""
     """A kernel of another branch, as text, whose gains the plan's last step brings in."""
 

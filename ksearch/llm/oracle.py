@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ksearch.llm.asker import Asker, Inquiry
 from ksearch.llm.reading import filled_form
 from ksearch.llm.types import Message, Part, Role, Tool
-from ksearch.worldmodel.oracle import Filled, Question
+from ksearch.worldmodel.oracle import Filled, Question, Turn
 
 
 @dataclass(frozen=True)
@@ -28,5 +28,15 @@ class ModelOracle:
         material = (Part(question.material, stable=True),) if question.material else ()
         message = Message("user", (*material, Part(question.text)))
         system = (Part(self.brief, stable=True),)
-        reply = self.asker.ask(Inquiry(self.role, question.ticket, question.node, system, (message,), self.forms))
+        messages = (*earlier(question.turns), message)
+        reply = self.asker.ask(Inquiry(self.role, question.ticket, question.node, system, messages, self.forms))
         return filled_form(reply, question.forms)
+
+
+def earlier(turns: tuple[Turn, ...]) -> tuple[Message, ...]:
+    """A conversation so far; a cache may hold it up to its last question."""
+    messages: list[Message] = []
+    for number, turn in enumerate(turns, 1):
+        messages.append(Message("user", (Part(turn.asked, stable=number == len(turns)),)))
+        messages.append(Message("assistant", (Part(turn.answered),)))
+    return tuple(messages)

@@ -36,6 +36,10 @@ class Choice:
 def choose(settings: Settings, environ: Mapping[str, str] = os.environ) -> Choice:
     """Resolve `planner` and `coder`. Raises BadInput where what they need is missing, a price included."""
     name = parse_model(settings.llm.model)
+    if settings.policy == "single-agent":
+        check(model_of(settings.llm, Role.AGENT), settings.llm, environ)
+        agent = settings.model_copy(update={"planner": "llm", "coder": "llm"})
+        return Choice(_with_limit(agent), uses_models=True, reason="--policy single-agent")
     planner, reason = settings.planner, "asked for"
     if planner == "auto":
         key = key_variable(name, settings.llm)

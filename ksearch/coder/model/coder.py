@@ -34,7 +34,7 @@ class ModelCoder:
             return self._tuned(request)
         base = request.previous or request.parent
         try:
-            answer = consult(self.oracle, self._question(request, base), lambda filled: _read(filled, request, base))
+            answer = consult(self.oracle, self._question(request, base), lambda filled: read_new(filled, request, base))
         except Unanswered as error:
             return NothingToWrite(str(error))
         return _draft(answer, base)
@@ -56,7 +56,8 @@ class ModelCoder:
         return Draft(solution, "tuning")
 
 
-def _read(filled: Filled, request: WriteRequest, base: Solution | None) -> Answer:
+def read_new(filled: Filled, request: WriteRequest, base: Solution | None) -> Answer:
+    """A filled-in form whose code differs from what it started from. Raises Unanswered, worth asking again."""
     description = "\n".join(f"{action.key}: {action.intent}" for action in request.plan)
     answer = read_solution(filled, request.definition, request.target, base, description)
     if base is not None and stripped(answer.solution) == stripped(base):
