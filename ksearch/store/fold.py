@@ -428,14 +428,19 @@ class RunState:
 
     def _root(self, event: RootSettled) -> None:
         self.root = event
-        policy, kept = policy_named(tree_policy(self.settings.policy)), self.books is not None
+        policy, kept = policy_named(tree_policy(self.settings.policy, self.header.judge_version)), self.books is not None
         self.tree = Tree(root_reward=event.reward, sigma_noise=event.sigma_noise, policy=policy, asked=kept)
         if event.candidate is not None:
             self.candidates[event.candidate].settled = Measured(event.reward)
 
 
-def tree_policy(policy: str) -> str:
-    """The tree's policy behind a setting: a single conversation has no tree, its turns are arms of the root one after the other."""
+def tree_policy(policy: str, judge_version: str) -> str:
+    """The tree's policy behind a setting: a single conversation has no tree, its turns are arms of the root one after the other.
+
+    In runs of the first judge `puct` was what `puct-mean` is now; why they went where they went is told by its figures.
+    """
+    if policy == "puct" and judge_version == "1":
+        return "puct-mean"
     return "best-of-n" if policy == "single-agent" else policy
 
 

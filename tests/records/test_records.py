@@ -13,6 +13,7 @@ import ksearch
 from ksearch.errors import BadInput
 from ksearch.records.model import RunRecord
 from ksearch.records.reading import StoredRun, node_of
+from ksearch.report.export import import_run
 from tests.search.conftest import Bench, bench  # noqa: F401
 
 
@@ -85,3 +86,12 @@ def test_importing_ksearch_loads_nothing() -> None:
 def test_a_run_is_opened_by_name_too(folder: Path) -> None:
     with StoredRun.open(folder.name, folder.parent) as run:
         assert run.record().run == "r"
+
+
+def test_an_old_run_is_told_by_the_policy_that_it_had(tmp_path: Path) -> None:
+    """Its tickets say 'score ... = value ... + exploration ...': the words of what is puct-mean today."""
+    recorded = Path(__file__).parents[2] / "runs" / "recorded" / "dsa_topk-h200" / "run.jsonl"
+    with ksearch.load_run(import_run(recorded, tmp_path)) as run:
+        tree = run.state().tree
+    assert tree is not None
+    assert tree.policy.name == "puct-mean"
