@@ -68,7 +68,7 @@ class Bench:
         setup = self.setup()
         models = models or model_parts(setup)
         roots = (Draft(ROOT, "start"),)
-        return Parts(models.planner, models.coder, FakeEvaluator(seed=5), jobs_of(setup), roots, self.parallel, models.desk)
+        return Parts(models.planner, models.coder, FakeEvaluator(seed=5), jobs_of(setup), roots, self.parallel, models=models.desk)
 
     def create(self) -> Journal:
         log, settings = EventLog.create(self.folder / "run.sqlite"), self.settings()
