@@ -12,21 +12,33 @@ from typing import Any
 
 import pytest
 
+from ksearch.briefing.view import search_view
+from ksearch.budget import Ledger
 from ksearch.definitions.schema import BuildSpec, Solution, SourceFile
 from ksearch.errors import BadInput
 from ksearch.evaluators.fake import FakeEvaluator
 from ksearch.forecasting.choice import choose_forecaster
 from ksearch.judge.verdict import Job
-from ksearch.prepare import jobs_of, parallel_of, parts_of, prepare
+from ksearch.llm.desk import Desk as ModelDesk
+from ksearch.llm.prices import FREE
+from ksearch.llm.setup import asker_of, choose, model_of
+from ksearch.llm.types import Role
+from ksearch.prepare import jobs_of, model_parts, parallel_of, parts_of, prepare
 from ksearch.settings import Settings, all_keys, merge, parse_assignment, resolve
 from ksearch.steps import Parts
 from ksearch.store.events import RunCreated, SurrogateOpened
-from ksearch.store.fold import RunState
+from ksearch.store.fold import Books, RunState
 from ksearch.store.forecasts import SurrogateState
-from ksearch.tree import policy_named
+from ksearch.tree import Tree, policy_named
+from ksearch.tree.types import ROOT
+from ksearch.worldmodel.types import Belief
 
 Observe = Callable[[Settings], object]
 
+HEADER = RunCreated.model_validate(
+    dict.fromkeys(RunCreated.model_fields, "")
+    | {"type": "run_created", "baseline": None, "start": None, "seed": 0, "family": None, "branched": None}
+)
 KERNEL = "import torch\ndef run(hidden_states, weight, output):\n    output.zero_()\n"
 
 
@@ -52,9 +64,7 @@ def evaluator(settings: Settings) -> object:
 
 
 def limit(resource: str) -> Observe:
-    known = {"type": "run_created", "baseline": None, "start": None, "seed": 0, "family": None, "branched": None}
-    created = RunCreated.model_validate(dict.fromkeys(RunCreated.model_fields, "") | known)
-    return lambda settings: getattr(RunState.begin(created, settings).ledger.limits, resource)
+    return lambda settings: getattr(RunState.begin(HEADER, settings).ledger.limits, resource)
 
 
 def refusal(settings: Settings) -> object:
@@ -69,6 +79,46 @@ def begun_surrogate(settings: Settings) -> object:
     return SurrogateState.begin(SurrogateOpened(forecaster="x"), 0.02, settings.surrogate_budget).setting
 
 
+def chosen(settings: Settings) -> object:
+    """Who plans and writes, or why not."""
+    try:
+        return choose(settings, {})
+    except BadInput as error:
+        return str(error)
+
+
+def connection(settings: Settings) -> object:
+    """All that decides how models are asked."""
+    environ = {"ANTHROPIC_API_KEY": "one", "OPENAI_API_KEY": "two", "MY_API_KEY": "three"}
+    asker = asker_of(settings.llm, (Role.PLANNER, Role.CODER), ModelDesk(), environ)
+    try:
+        lines = [
+            (line.name, line.price, line.max_output_tokens, line.effort, _plain(line.provider))
+            for line in asker.lines.values()
+        ]
+        return lines, asker.backoff, asker.slots._value
+    finally:
+        asker.close()
+
+
+def _plain(provider: object) -> list[str]:
+    """What a connection holds, a client by where it goes."""
+    fields = getattr(provider, "__dict__", {"provider": provider}).values()
+    return [str(getattr(value, "base_url", value)) for value in fields if hasattr(value, "base_url") or " at 0x" not in repr(value)]
+
+
+def view(settings: Settings) -> object:
+    """What a planner is shown of the search, and what it may do."""
+    folded = RunState.begin(HEADER, settings)
+    folded.tree = Tree(root_reward=0.0, sigma_noise=0.01, policy=policy_named(settings.policy))
+    folded.books = Books(Ledger(), {"tile": Belief("tile", 0.1, 0.1)})
+    return search_view(folded, ROOT)
+
+
+def openai(settings: Settings) -> Settings:
+    return settings.model_copy(update={"llm": settings.llm.model_copy(update={"model": "openai:gpt-x", "prices": {"gpt-x": FREE}})})
+
+
 ROWS: dict[str, tuple[Any, Any, Observe]] = {
     "definition": ("rmsnorm", "softmax", lambda s: prepare(s).definition.name),
     "dataset": (None, "DATASET", lambda s: [w.workload.uuid for w in prepare(s).full]),
@@ -79,6 +129,26 @@ ROWS: dict[str, tuple[Any, Any, Observe]] = {
     "device": ("cpu", "cuda:63", refusal),
     "languages": (["python"], ["cpp"], lambda s: prepare(s).target.languages),
     "allow_libraries": (False, True, lambda s: job(s).allow_libraries),
+    "planner": ("playbook", "llm", chosen),
+    "coder": ("playbook", "llm", chosen),
+    "world_model": (True, False, view),
+    "merge": (True, False, view),
+    "llm.model": ("anthropic:claude-opus-5-5", "command:cat", connection),
+    "llm.planner_model": (None, "command:cat", connection),
+    "llm.coder_model": (None, "command:cat", connection),
+    "llm.surrogate_model": (None, "command:cat", lambda s: model_of(s.llm, Role.SURROGATE)),
+    "llm.effort": ("medium", "high", connection),
+    "llm.max_output_tokens": (1000, 2000, connection),
+    "llm.context_tokens": (1000, 2000, lambda s: model_parts(prepare(s)).coder.budget_tokens),
+    "llm.anthropic_url": (None, "http://127.0.0.1:1", connection),
+    "llm.openai_url": (None, "http://127.0.0.1:1", lambda s: connection(openai(s))),
+    "llm.key_variable": (None, "MY_API_KEY", connection),
+    "llm.prices": ({}, {"claude-opus-5-5": {"input": 1, "cached": 1, "written": 1, "output": 1}}, connection),
+    "llm.concurrency": (1, 2, connection),
+    "llm.tries": (1, 2, connection),
+    "llm.backoff_s": (1.0, 2.0, connection),
+    "llm.stall_s": (1.0, 2.0, connection),
+    "llm.timeout_s": (1.0, 2.0, connection),
     "policy": ("puct", "random", lambda s: policy_named(s.policy)),
     "surrogate": ("neighbours", "none", lambda s: choose_forecaster(s).name),
     "surrogate_budget": (0.5, 0.75, begun_surrogate),
@@ -98,8 +168,6 @@ ROWS: dict[str, tuple[Any, Any, Observe]] = {
     "evaluation.fake_delay_s": (0.0, 0.1, evaluator),
     "evaluation.unsafe_runner": (False, True, lambda s: job(s).unsafe_runner),
 }
-ONE_CHOICE = {"planner": {"auto", "playbook"}}
-"""Settings whose values mean the same as yet: 'auto' and the one thing it can choose."""
 
 
 def settings(key: str, value: object, places: dict[str, Path]) -> Settings:
@@ -125,16 +193,10 @@ def places(tmp_path: Path) -> dict[str, Path]:
 
 
 def test_no_setting_is_left_out() -> None:
-    assert set(ROWS) | set(ONE_CHOICE) == set(all_keys())
+    assert set(ROWS) == set(all_keys())
 
 
 @pytest.mark.parametrize("key", ROWS)
 def test_two_values_make_a_difference(key: str, places: dict[str, Path]) -> None:
     one, other, observe = ROWS[key]
     assert observe(settings(key, one, places)) != observe(settings(key, other, places))
-
-
-@pytest.mark.parametrize("key", ONE_CHOICE)
-def test_a_setting_with_one_choice_has_no_other(key: str) -> None:
-    allowed = Settings.model_fields[key].annotation
-    assert set(allowed.__args__) == ONE_CHOICE[key]  # type: ignore[union-attr]

@@ -8,7 +8,7 @@ from ksearch.tree.promise import Puct
 from ksearch.tree.selection import POLICIES, BestOfN, Evolution, Greedy, MeanPuct, Uniform, policy_named
 from ksearch.tree.snapshot import Snapshot
 from ksearch.tree.tree import Tree
-from ksearch.tree.views import ArmOutcome, Counts, Explanation, NodeStatus, NodeView, QueuedProposal
+from ksearch.tree.views import ArmOutcome, Counts, Explanation, NodeStatus, NodeView, OptionView, QueuedProposal
 
 __all__ = [
     "DEFAULTS",
@@ -24,6 +24,7 @@ __all__ = [
     "MeanPuct",
     "NodeStatus",
     "NodeView",
+    "OptionView",
     "Policy",
     "Puct",
     "QueuedProposal",

@@ -57,6 +57,9 @@ class Constants:
     claim_weight: float = 1.0
     success_weight: float = 2.0
 
+    # Weight of one result of a technique's other parameters in the prior of a step; the claim has `claim_weight`.
+    kin_weight: float = 1.0
+
     # Exploration of the policy by expected improvement, for values in [0, 1] relative to the best branch.
     improvement_exploration: float = 0.2
 

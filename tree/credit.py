@@ -45,13 +45,20 @@ class Prospect:
     sd: float
 
 
-def prospect(action: Action, credit: Credit | None, honesty: float, c: Constants) -> Prospect:
+def prospect(action: Action, credit: Credit | None, honesty: float, c: Constants, kin: Credit | None = None) -> Prospect:
     """A claim, believed as far as claims came true, and moved by what was measured of the step.
+
+    `kin` is what was measured of its technique's other parameters as well: a different block size is a different step, but not
+    an unrelated one, so its results move the prior by a share of their number.
 
     An attempt in flight will tell of the step too: until it does, another is worth as much less as its result will leave to
     be learnt.
     """
     claimed = honesty * action.gain_mean
+    if kin is not None and kin.passed:
+        own = (0, 0) if credit is None else (credit.passed, credit.total_units)
+        others, total = kin.passed - own[0], (kin.total_units - own[1]) * UNIT
+        claimed = (c.claim_weight * claimed + c.kin_weight * total) / (c.claim_weight + c.kin_weight * others)
     if credit is None:
         return Prospect(action.p_success, claimed, action.gain_sd)
     n, k = credit.passed, c.claim_weight

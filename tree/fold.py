@@ -166,6 +166,8 @@ def _prove(state: State, node: Node, reward: float) -> None:
     gained = to_units(reward) - to_units(parent.own_reward)
     state.honesty.add(node.gain, gained)
     _credit(state, node).add(gained)
+    assert node.action is not None, "the root is never written for"
+    state.kin.setdefault((node.action.technique, node.action.target), Credit()).add(gained)
 
 
 def _credit(state: State, node: Node) -> Credit:

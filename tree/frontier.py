@@ -93,6 +93,27 @@ class Frontier:
             yield from offers[:HOLDERS]
 
 
+class Unkept(Frontier):
+    """Of a tree that is looked at and never asked: keeping the index costs a seventh of folding a log."""
+
+    __slots__ = ()
+
+    def queue(self, node: Node, action: Action, step: int, *, known: bool) -> None:
+        pass
+
+    def open(self, node: Node, step: int) -> None:
+        pass
+
+    def withdraw(self, node: Node, step: int) -> None:
+        pass
+
+    def place(self, node: Node, *, may_write: bool, may_ask: bool) -> None:
+        pass
+
+    def offers(self) -> Iterator[Offer]:
+        raise LookupError("this tree was made to be looked at; what could be done next isn't known to it")
+
+
 def _place(line: list[tuple[float, int, Node]], node: Node, worth: float, *, wanted: bool, bit: int) -> None:
     has = bool(node.in_line & bit)
     if has == wanted:

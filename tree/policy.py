@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from ksearch.tree.node import Node
 from ksearch.tree.scoring import Terms
@@ -39,6 +39,18 @@ class ProposeAt:
 Step: TypeAlias = OpenArm | WriteAt | ProposeAt
 
 
+class Option(NamedTuple):
+    """One of what is weighed at a node on the way down: an arm, or the node's own next move (`node` is then the node itself).
+
+    `open`: the queued `action` becomes an arm. `write`: another attempt. `ask`: the planner is asked for ideas.
+    """
+
+    move: Literal["arm", "open", "write", "ask"]
+    node: Node
+    action: Action | None
+    terms: Terms
+
+
 class Policy(Protocol):
     """`step` is called only while something is legal, and must return a legal step.
 
@@ -57,4 +69,8 @@ class Policy(Protocol):
 
     def terms(self, state: State, parent: Node) -> list[Terms]:
         """What the policy would compare the arms of `parent` by now, in their order; shown by `explain`."""
+        ...
+
+    def options(self, state: State, at: Node) -> list[Option]:
+        """What a descent that comes to `at` would weigh now, the first among equals first; none if the policy compares no scores."""
         ...

@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple
 from ksearch.tree.credit import Prospect, log_expected_improvement, prospect
 from ksearch.tree.frontier import OTHERS, Offer, offer_of
 from ksearch.tree.node import Node, key_digest
-from ksearch.tree.policy import OpenArm, ProposeAt, Step, WriteAt
+from ksearch.tree.policy import OpenArm, Option, ProposeAt, Step, WriteAt
 from ksearch.tree.scoring import Terms
 from ksearch.tree.state import State
 from ksearch.tree.statistics import widening_limit
@@ -61,13 +61,28 @@ class Puct:
         rows = [by_arm.get(arm.id, nothing) for arm in parent.children]
         return [Terms(row.promise, row.promise, 1.0 / len(options), row.exploration, row.total) for row in rows]
 
+    def options(self, state: State, at: Node) -> list[Option]:
+        hopes = Hopes.of(state, state.start)
+        if at.id not in hopes.below:
+            return []
+        own, found = hopes.moves.get(at.id), choices(state, hopes, at)
+        return [_option(choice, at, own, len(found)) for choice in found]
+
+
+def _option(choice: Choice, at: Node, own: Move | None, options: int) -> Option:
+    terms = Terms(choice.promise, choice.promise, 1.0 / options, choice.exploration, choice.total)
+    if choice.arm is not None:
+        return Option("arm", choice.arm, choice.arm.action, terms)
+    assert own is not None, "only a node with a move of its own has that choice"
+    return Option(own.kind, at, own.action, terms)
+
 
 def _claim_line(state: State, node: Node) -> str:
     assert node.action is not None
     assert node.parent is not None
     best = state.root.best
     assert best is not None
-    expected = prospect(node.action, state.credits[node.step], state.honesty.value(state.constants), state.constants)
+    expected = expected_of(state, node.action, node.step, state.honesty.value(state.constants))
     hope = _hope(node.parent_own, expected, expected.success, best)
     return (
         f"may improve on the incumbent by {_nats(hope)}: node {node.parent.id} is {node.parent_own - best:+.3f} from it, "
@@ -181,7 +196,7 @@ def _lines_below(state: State, start: Node) -> Lines:
 
 
 def _moves(state: State, lines: Lines) -> list[Move]:
-    c, honesty = state.constants, state.honesty.value(state.constants)
+    honesty = state.honesty.value(state.constants)
     best = state.root.best
     assert best is not None, "the root is measured"
     known: dict[int, Prospect] = {}
@@ -190,12 +205,17 @@ def _moves(state: State, lines: Lines) -> list[Move]:
         if offer.step in state.credits:
             expected = known.get(offer.step)
             if expected is None:
-                expected = known[offer.step] = prospect(offer.action, state.credits[offer.step], honesty, c)
+                expected = known[offer.step] = expected_of(state, offer.action, offer.step, honesty)
         else:
-            expected = prospect(offer.action, None, honesty, c)
+            expected = expected_of(state, offer.action, offer.step, honesty)
         assert offer.node.own is not None
         found.append(Move(_hope(offer.node.own, expected, expected.success, best), offer.node, "open", offer.action))
     return found + _retries(state, lines.waiting, honesty, best) + _questions(state, lines.hungry, best)
+
+
+def expected_of(state: State, action: Action, step: int, honesty: float) -> Prospect:
+    kin = state.kin.get((action.technique, action.target))
+    return prospect(action, state.credits.get(step), honesty, state.constants, kin)
 
 
 def _retries(state: State, waiting: Iterable[Node], honesty: float, best: float) -> list[Move]:
@@ -204,7 +224,7 @@ def _retries(state: State, waiting: Iterable[Node], honesty: float, best: float)
     c, found = state.constants, []
     for node in waiting:
         assert node.action is not None
-        expected = prospect(node.action, state.credits[node.step], honesty, c)
+        expected = expected_of(state, node.action, node.step, honesty)
         success = expected.success * c.repair_share**node.attempts
         hope = _hope(node.parent_own, expected, success, best)
         if node.foreseen is not None and hope > IMPOSSIBLE:

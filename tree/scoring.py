@@ -10,11 +10,14 @@ attempt in flight or closes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ksearch.tree.node import Node
 from ksearch.tree.state import State
 from ksearch.tree.statistics import UNIT, blended_value, exploration_factor, mean_value, normalised, prior_value, priors, with_virtual_loss
+
+if TYPE_CHECKING:
+    from ksearch.tree.policy import Option
 
 
 class Terms(NamedTuple):
@@ -100,3 +103,7 @@ class MeanScored:
 
     def terms(self, state: State, parent: Node) -> list[Terms]:
         return arm_terms(state, parent.children, visits_below(parent), Yardstick.of(state))
+
+    def options(self, state: State, at: Node) -> list[Option]:
+        """None: only PUCT goes by these terms."""
+        return []

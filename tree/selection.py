@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from ksearch.tree.evolution import drawn_by_rank
 from ksearch.tree.node import Node, expected_gain
-from ksearch.tree.policy import OpenArm, Policy, ProposeAt, Step, WriteAt
+from ksearch.tree.policy import OpenArm, Option, Policy, ProposeAt, Step, WriteAt
 from ksearch.tree.promise import Puct
 from ksearch.tree.puct import best_arm
 from ksearch.tree.scoring import MeanScored, Yardstick
@@ -40,6 +40,11 @@ class MeanPuct(MeanScored):
                 why = f"score {terms.total:.3f} = value {terms.q_tilde:.3f} + exploration {terms.exploration:.3f}"
                 return WriteAt(arm, f"{why} (prior {terms.prior:.3f}, {len(at.children)} arms at node {at.id})")
             at = arm
+
+    def options(self, state: State, at: Node) -> list[Option]:
+        if not at.children:
+            return []
+        return [Option("arm", arm, arm.action, terms) for arm, terms in zip(at.children, self.terms(state, at), strict=True)]
 
     def _widen(self, state: State, at: Node) -> Step | None:
         limit = widening_limit(at.visits + at.skipped, at.in_flight, state.constants)

@@ -8,7 +8,7 @@ from ksearch.tree.constants import Constants
 from ksearch.tree.credit import Credit
 from ksearch.tree.errors import IllegalChange, UnknownNode
 from ksearch.tree.evolution import Archive
-from ksearch.tree.frontier import Frontier
+from ksearch.tree.frontier import Frontier, Unkept
 from ksearch.tree.node import Node
 from ksearch.tree.statistics import Honesty, Scale, credible, to_units
 from ksearch.tree.types import REFINE, ROOT, Action, NodeId, Propose, Ticket, TicketId, Write, WriteMode
@@ -23,7 +23,7 @@ class State:
     known of each step that was ever opened, by the digest of its key.
     """
 
-    def __init__(self, root_reward: float, sigma_noise: float, constants: Constants, max_depth: int) -> None:
+    def __init__(self, root_reward: float, sigma_noise: float, constants: Constants, max_depth: int, *, asked: bool) -> None:
         if not credible(root_reward):
             raise ValueError(f"the root's reward must be a finite number of nats, not {root_reward}: measure the starting kernel first")
         if not (math.isfinite(sigma_noise) and sigma_noise >= 0.0):
@@ -44,9 +44,10 @@ class State:
         self.scale = Scale()
         self.archive = Archive(self.root)
         self.credits: dict[int, Credit] = {}
+        self.kin: dict[tuple[str, str], Credit] = {}
         self.pins: dict[NodeId, int] = {}
         self.bans: set[str] = set()
-        self.frontier = Frontier()
+        self.frontier = Frontier() if asked else Unkept()
         self.frontier.place(self.root, may_write=False, may_ask=self.can_propose(self.root))
 
     @property

@@ -119,7 +119,6 @@ class Honesty:
         below = self.claimed_claimed * UNIT * UNIT + c.honesty_weight
         return min(1.0, max(0.0, above / below))
 
-
     def precision(self, c: Constants) -> float:
         """1 / mean (y - b g)^2, nats^-2: how sharp a believed claim is; of `claim_error` until 8 plans are known."""
         if self.count < c.claims_known:

@@ -34,7 +34,7 @@ from ksearch.tree.types import (
     Unbanned,
     Unpinned,
 )
-from ksearch.tree.views import ArmOutcome, Explanation, KnownPlans, NodeView, Reader, best_node
+from ksearch.tree.views import ArmOutcome, Explanation, KnownPlans, NodeView, OptionView, Reader, best_node
 
 
 class Tree:
@@ -42,12 +42,15 @@ class Tree:
 
     `root_reward` is the measured reward of the starting kernel, ln(baseline time / its time), nats. `sigma_noise` is the
     standard deviation of a repeated measurement, nats; it is fixed, as a yardstick that moved would change past choices.
+    `asked=False` makes a tree to be looked at, quicker to fold: it knows no `ask`, and of `puct` no `explain` and no `options`.
     """
 
-    def __init__(self, root_reward: float, sigma_noise: float, policy: Policy, constants: Constants = DEFAULTS) -> None:
+    def __init__(
+        self, root_reward: float, sigma_noise: float, policy: Policy, constants: Constants = DEFAULTS, *, asked: bool = True
+    ) -> None:
         self.policy = policy
         deepest = constants.max_depth if policy.max_depth is None else min(constants.max_depth, policy.max_depth)
-        self._state = State(root_reward, sigma_noise, constants, deepest)
+        self._state = State(root_reward, sigma_noise, constants, deepest, asked=asked)
 
     def __len__(self) -> int:
         return len(self._state.nodes)
@@ -202,6 +205,15 @@ class Tree:
 
     def explain(self, id: NodeId) -> Explanation:
         return Reader(self._state, self.policy).explain(self._state.node(id))
+
+    def options(self, id: NodeId) -> tuple[OptionView, ...]:
+        """What a descent that comes to a node would weigh now, the greatest total first; empty if the policy compares no scores."""
+        return Reader(self._state, self.policy).options(self._state.node(id))
+
+    @property
+    def start(self) -> NodeId:
+        """Where a descent begins now: the root, or a pinned node."""
+        return self._state.start.id
 
     def explanations(self) -> Iterator[Explanation]:
         """Of every node, in the order they were opened; what siblings share is computed once."""

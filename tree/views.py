@@ -6,9 +6,10 @@ from collections.abc import Collection, Container, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from typing import Literal
 
 from ksearch.tree.node import Node, Refusal, expected_gain, key_digest, plan_digest
-from ksearch.tree.policy import Policy
+from ksearch.tree.policy import Option, Policy
 from ksearch.tree.scoring import Terms, Yardstick, arm_terms, node_mean, node_prior_value, node_value, sibling_priors, visits_below
 from ksearch.tree.state import State
 from ksearch.tree.statistics import from_units, normalised
@@ -117,6 +118,25 @@ class Explanation:
     exploration: float
     total: float
     rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class OptionView:
+    """One of what a descent weighs at a node: going to an arm (`node`), or the node's own move: opening the queued `action`,
+    writing another attempt, or asking for ideas (`node` is then None). The legal one with the greatest `total` is taken.
+
+    `value` + `exploration` = `total`; `value` is the expected improvement relative to the best option's for `puct`, the
+    normalised value after virtual loss for `puct-mean`.
+    """
+
+    move: Literal["arm", "open", "write", "ask"]
+    node: NodeId | None
+    action: Action | None
+    legal: bool
+    value: float
+    prior: float
+    exploration: float
+    total: float
 
 
 class KnownPlans(Collection[PlanKey]):
@@ -248,6 +268,10 @@ class Reader:
             rank=1 + sum(row.total > mine.total for row in rows.values()),
         )
 
+    def options(self, at: Node) -> tuple[OptionView, ...]:
+        found = sorted(self._policy.options(self._state, at), key=lambda option: -option.terms.total)
+        return tuple(map(_option_view, found))
+
     def _terms(self, node: Node) -> dict[NodeId, Terms]:
         """Of the node and all its siblings. The root has none and is never chosen: it is shown as the only arm of nothing."""
         if node.parent is None:
@@ -270,6 +294,20 @@ class Reader:
             shares = sibling_priors(self._state, parent, self._yardstick.honesty)
             self._priors[parent.id] = {arm.id: share for arm, share in zip(parent.children, shares, strict=True)}
         return self._priors[parent.id][node.id]
+
+
+def _option_view(option: Option) -> OptionView:
+    arm, terms = option.move == "arm", option.terms
+    return OptionView(
+        move=option.move,
+        node=option.node.id if arm else None,
+        action=option.action,
+        legal=option.node.selectable if arm else True,
+        value=terms.q_tilde,
+        prior=terms.prior,
+        exploration=terms.exploration,
+        total=terms.total,
+    )
 
 
 def best_node(state: State) -> Node:

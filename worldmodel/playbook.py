@@ -55,4 +55,5 @@ def _revised(technique: Technique, belief: Belief | None) -> Action:
     expected = gain(with_prior(belief, technique.gain_mean, technique.gain_sd))
     tries = belief.successes + belief.failures
     p_success = (CLAIM_WEIGHT * technique.p_success + belief.successes) / (CLAIM_WEIGHT + tries)
-    return replace(action, gain_mean=expected.mean, gain_sd=expected.sd, p_success=p_success)
+    # A technique's parameters share what was measured, and differ: the spread between them is no doubt about this one.
+    return replace(action, gain_mean=expected.mean, gain_sd=min(expected.sd, technique.gain_sd), p_success=p_success)

@@ -1,4 +1,4 @@
-"""How long the commands take that a person waits for: `--help`, and `tree` on a run of many nodes.
+"""How long the commands take that a person waits for: `--help`, and those that look into a run of many nodes.
 
     python benchmarks/engine/bench_cli.py [--nodes 10000] [--repeats 5]
 
@@ -116,7 +116,10 @@ def main() -> None:
         for name, arguments in {
             "ksearch --help": ["--help"],
             f"ksearch tree, {options.nodes} nodes": ["tree", "made-up", *runs],
+            f"ksearch tree --best-path, {options.nodes} nodes": ["tree", "made-up", "--best-path", *runs],
             f"ksearch tree --json, {options.nodes} nodes": ["tree", "made-up", "--json", *runs],
+            f"ksearch explain, {options.nodes} nodes": ["explain", "made-up", str(options.nodes // 2), *runs],
+            f"ksearch inspect --json, {options.nodes} nodes": ["inspect", "made-up", "--json", *runs],
         }.items():
             times = seconds(arguments, options.repeats)
             print(f"{name:<40} median {statistics.median(times):.3f} s   min {times[0]:.3f}   max {times[-1]:.3f}")

@@ -1,7 +1,7 @@
 """Policies measured against each other: tuning landscapes choose the alternative, held-out ones give the figures.
 
-Constants were chosen on `TUNING` families alone. Held-out are the `HELD_OUT` families and every recorded landscape in
-benchmarks/landscapes. The alternative is the policy other than puct and its ablation puct-mean that was cheapest on the
+Constants were chosen on the `TUNING` families and the recorded landscapes of `TUNING_OPERATORS`. Held-out are the `HELD_OUT`
+families and every other recorded landscape in benchmarks/landscapes. The alternative is the policy other than puct and its ablation puct-mean that was cheapest on the
 tuning landscapes; the ratio to every policy is printed too.
 
     python benchmarks/search_policy/bench_search_policy.py [--seeds 50] [--budget 200] [--processes 2] [--out FOLDER]
@@ -16,23 +16,29 @@ from statistics import fmean
 
 from rich.console import Console
 
-from ksearch.landscapes.comparison import Field, Score, recorded_field, run_tasks, synthetic_field, tasks_of
+from ksearch.landscapes.comparison import Field, Score, Split, recorded_field, run_tasks, synthetic_field, tasks_of
 from ksearch.landscapes.landscape import SUFFIX, load
 from ksearch.landscapes.summary import Comparison, compare, plot, print_comparison
 from ksearch.landscapes.synthetic import HELD_OUT, TUNING
 from ksearch.tree import POLICIES
 
 RECORDED = Path(__file__).resolve().parents[1] / "landscapes"
+TUNING_OPERATORS = ("gemm",)
 PARALLEL = (1, 16, 64, 256)
 
 
 def tuning_fields() -> list[Field]:
-    return [synthetic_field(family, "tuning") for family in TUNING]
+    return [synthetic_field(family, "tuning") for family in TUNING] + recorded_fields("tuning")
 
 
 def held_out_fields() -> list[Field]:
-    recorded = [recorded_field(load(path), "held-out") for path in sorted(RECORDED.glob(f"*{SUFFIX}"))]
-    return [synthetic_field(family, "held-out") for family in HELD_OUT] + recorded
+    return [synthetic_field(family, "held-out") for family in HELD_OUT] + recorded_fields("held-out")
+
+
+def recorded_fields(split: Split) -> list[Field]:
+    """Regimes of one operator are near relatives: an operator is on one side with all of them."""
+    paths = sorted(RECORDED.glob(f"*{SUFFIX}"))
+    return [recorded_field(load(path), split) for path in paths if (path.name.split(".")[0] in TUNING_OPERATORS) == (split == "tuning")]
 
 
 def alternative(tuning: Comparison) -> str:

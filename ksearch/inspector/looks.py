@@ -10,7 +10,7 @@ from ksearch.records.reading import StoredRun
 from ksearch.report.page.details import kernel_detail
 from ksearch.report.page.model import CandidateDetail
 from ksearch.report.treeselect import best_first
-from ksearch.report.treeview import gain_of, is_incumbent, judged_of, shown_candidate
+from ksearch.report.treeview import gain_of, is_incumbent, is_pinned, judged_of, shown_candidate
 from ksearch.store.fold import RunState
 from ksearch.tree import NodeView, Tree
 from ksearch.tree.types import NodeId
@@ -50,6 +50,7 @@ class Branch(Record):
     latency_us: float | None
     failed_stage: str | None
     incumbent: bool
+    pinned: bool
     children: tuple[int, ...]
 
 
@@ -101,7 +102,8 @@ def _branch(state: RunState, tree: Tree, view: NodeView) -> Branch:
         O=view.subtree.in_flight, best=view.subtree.best, own_best=view.own.best,
         claimed=None if view.action is None else view.action.gain_mean, gain=gain_of(state, view),
         latency_us=None if judged is None else judged.latency_us, failed_stage=view.failed_stage,
-        incumbent=is_incumbent(state, candidate), children=tuple(sorted(view.children, key=partial(best_first, tree))),
+        incumbent=is_incumbent(state, candidate), pinned=is_pinned(state, view),
+        children=tuple(sorted(view.children, key=partial(best_first, tree))),
     )  # fmt: skip
 
 

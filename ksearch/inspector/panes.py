@@ -10,7 +10,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from ksearch.inspector.looks import Beliefs, Branch, Head, Look
-from ksearch.records.model import BudgetRecord, NodeRecord
+from ksearch.records.model import BudgetRecord, ForecastRecord, NodeRecord
 from ksearch.report.page.model import EvaluationDetail, FailureEvidence, RegimeLatency
 from ksearch.report.text import clipped, inert, inert_lines, nats, percent, us
 
@@ -66,7 +66,7 @@ def branch_label(branch: Branch) -> Text:
     counts = f"  N {branch.N}{' …' if branch.O else ''}" if branch.N or branch.O else ""
     name = clipped(inert(branch.key), 80)
     pieces = ((f"{mark}#{branch.node} ", style), (numbers, "cyan"), gain, (name, style), (stage, "red"), (counts, "dim"))
-    return Text.assemble(*pieces, no_wrap=True)
+    return Text.assemble(*pieces, ("  pinned" if branch.pinned else "", "bold"), no_wrap=True)
 
 
 # ---------------------------------------------------------------------------------------------- one node
@@ -120,9 +120,22 @@ def _kernel(look: Look) -> Iterator[Text]:
     yield Text(f"candidate {shown.id}  {shown.language}, by {inert(shown.origin)}  {inert(shown.name)}")
     if shown.twin is not None:
         yield Text(f"the same code as candidate {shown.twin}: its verdicts stand for both", "dim")
+    if shown.forecast is not None:
+        yield from _forecast(shown.forecast, shown.reward)
     others = len(look.candidates) - 1
     if others:
         yield Text(f"{others} more candidates were written for this plan", "dim")
+
+
+def _forecast(said: ForecastRecord, measured: float | None) -> Iterator[Text]:
+    widest = max(abs(said.reward), abs(measured or 0.0), 0.05)
+    note = f"give or take {said.sigma:.3f}, {said.p_passes:.0%} to pass, by {inert(said.forecaster)}"
+    yield _gain_row("forecast", said.reward, widest, "yellow", f"{note}{', an audit' if said.audit else ''}")
+    if measured is not None:
+        off = f"{nats(measured - said.reward)} against the forecast"
+        yield _gain_row("measured", measured, widest, "green" if measured > 0 else "red", f"over the baseline; {off}")
+    elif said.retired:
+        yield Text(f"not measured: {inert(said.retired)}", "yellow")
 
 
 def _latencies(look: Look) -> Iterator[Text]:

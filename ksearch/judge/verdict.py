@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from ksearch.definitions.schema import Definition, Frozen, Solution, Workload
 
-JUDGE_VERSION = "1"
+JUDGE_VERSION = "2"
 """Raised by every change that can move a number or a decision; a run is not resumed across it."""
 
 Objective = Literal["mean", "geomean"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ksearch.records.reading import StoredRun
 from ksearch.report.page.model import EvaluationDetail, FailureEvidence
-from ksearch.report.story import ArmScore, Attempt, Choice, Decision, Story, story_of
-from ksearch.report.text import ascii_json, clipped, inert, inert_lines, nats, percent, seconds, us
+from ksearch.report.story import Attempt, Choice, Decision, OptionScore, Story, story_of
+from ksearch.report.text import ascii_json, clipped, inert, inert_lines, nats, percent, seconds, table, us
 
 ARMS_SHOWN = 8
 LOG_LINES = 20
@@ -34,7 +34,7 @@ def _indented(lines: Iterator[str]) -> Iterator[str]:
 
 def _heading(story: Story) -> Iterator[str]:
     node, action = story.node, story.node.action
-    standing = " and is the incumbent" if story.incumbent else ""
+    standing = f"{' and is the incumbent' if story.incumbent else ''}{'; pinned: the search goes here first' if story.pinned else ''}"
     yield f"#{node.id} {'root' if action is None else inert(action.key)}: {_status(story)}{standing}"
     yield f"run       {inert(story.run)}: {inert(story.definition)} on {inert(story.device_name)}"
     if action is None:
@@ -87,16 +87,28 @@ def _decision(story: Story, decision: Decision) -> Iterator[str]:
     yield f"{what}: ticket {ticket.ticket}, after {decision.evaluations} evaluations, {seconds(ticket.issued_s)} into the search"
     yield f"  {inert(ticket.why)}"
     yield from _indented(_believed(decision))
+    if decision.pinned is not None:
+        yield f"  node {decision.pinned} was pinned: the way down began there"
     if not decision.choices:
-        if story.node.parent is not None:
+        if story.policy not in _VALUES and story.node.parent is not None:
             yield f"  policy {inert(story.policy)}: it compares no scores"
         return
-    for choice in decision.choices[:-1]:
-        yield f"  {_chosen(choice)}"
-    last = decision.choices[-1]
-    yield f"  {_chosen(last)}"
+    if not decision.agrees:
+        yield "  the policy of this version would have gone another way: an earlier one searched, and its own word is the line above"
+        return
+    for choice in decision.choices:
+        yield f"  {_chosen(choice, story.policy)}"
     if ticket.kind == "write":
-        yield from _indented(_scores(last))
+        yield from _indented(_scores(_telling(decision), story.policy))
+
+
+_VALUES = {"puct": "promise", "puct-mean": "value"}
+"""What the policies that compare scores call their first term."""
+
+
+def _telling(decision: Decision) -> Choice:
+    """The last choice with more than one option, else the last."""
+    return next((choice for choice in reversed(decision.choices) if len(choice.options) > 1), decision.choices[-1])
 
 
 def _believed(decision: Decision) -> Iterator[str]:
@@ -108,39 +120,69 @@ def _believed(decision: Decision) -> Iterator[str]:
     yield f"{inert(belief.technique)} was {known}{expected}; claims were believed at {decision.honesty:.2f} of their size"
 
 
-def _chosen(choice: Choice) -> str:
-    arms = choice.arms
-    mine = next(arm for arm in arms if arm.chosen)
-    place, score = f"at #{choice.at} it went to #{mine.node}", _sum(mine)
-    if choice.opened_for_it:
-        return f"{place}, opened just then as the best proposal waiting there: {score}"
-    if len(arms) == 1:
-        return f"{place}, its only arm"
-    ahead = [arm for arm in arms if arm.rank < mine.rank]
+def _chosen(choice: Choice, policy: str) -> str:
+    options = choice.options
+    mine = next((option for option in options if option.chosen), None)
+    if mine is None:
+        return f"at #{choice.at} it went to #{choice.chosen}, which stood in no line of the policy's"
+    place, score = f"at #{choice.at} it {_did(choice, mine)}", _sum(mine, policy)
+    if len(options) == 1:
+        return f"{place}, the only thing to do"
+    ahead = [option for option in options if option.rank < mine.rank]
     if not ahead:
-        following = arms[1] if arms[0].chosen else arms[0]
-        return f"{place}, the best of {len(arms)} arms: {score}; next #{following.node} with {following.total:.3f}"
-    barred = "took no attempt then" if not any(arm.legal for arm in ahead) else "were passed over"
-    return f"{place}, rank {mine.rank} of {len(arms)} arms: {score}; the {len(ahead)} before it {barred}"
+        following = options[1] if options[0].chosen else options[0]
+        return f"{place}, the best of {len(options)} options: {score}; next {_named(following)} with {following.total:.3f}"
+    barred = "took no attempt then" if not any(option.legal for option in ahead) else "were passed over"
+    return f"{place}, rank {mine.rank} of {len(options)} options: {score}; the {len(ahead)} before it {barred}"
 
 
-def _sum(arm: ArmScore) -> str:
-    return f"score {arm.total:.3f} = value {arm.q_tilde:.3f} + exploration {arm.exploration:.3f}"
+def _did(choice: Choice, mine: OptionScore) -> str:
+    match mine.move:
+        case "arm":
+            return f"went to #{mine.node}{', opened just then from its queue' if choice.opened_for_it else ''}"
+        case "open":
+            return f"opened #{choice.chosen} from its queue"
+        case "write":
+            return "was given another attempt"
+        case "ask":
+            return "was asked for new ideas"
 
 
-def _scores(choice: Choice) -> Iterator[str]:
-    arms = choice.arms
-    shown = [arm for arm in arms[:ARMS_SHOWN] if not arm.chosen] + [arm for arm in arms if arm.chosen]
-    yield "rank   score   value  explor.  prior    N   O   K  legal  arm"
-    for arm in sorted(shown, key=lambda arm: (arm.rank, arm.node)):
-        mark = ">" if arm.chosen else " "
-        legal = "yes" if arm.legal else "no"
-        yield (
-            f"{arm.rank:4d} {arm.total:7.3f} {arm.q_tilde:7.3f} {arm.exploration:8.3f} {arm.prior:6.2f} {arm.N:4d} {arm.O:3d} {arm.K:3d}"
-            f"  {legal:>5} {mark}#{arm.node} {clipped(inert(arm.key), 80)}"
-        )
-    if len(arms) > len(shown):
-        yield f"and {len(arms) - len(shown)} more arms with lower scores"
+def _named(option: OptionScore) -> str:
+    match option.move:
+        case "arm":
+            return f"#{option.node}"
+        case "open":
+            return f"to open {clipped(inert(option.key), 60)}"
+        case "write":
+            return "another attempt"
+        case "ask":
+            return "to ask for ideas"
+
+
+def _sum(option: OptionScore, policy: str) -> str:
+    return f"score {option.total:.3f} = {_VALUES[policy]} {option.value:.3f} + exploration {option.exploration:.3f}"
+
+
+def _scores(choice: Choice, policy: str) -> Iterator[str]:
+    options = choice.options
+    shown = [option for number, option in enumerate(options) if option.chosen or number < ARMS_SHOWN]
+    yield f"weighed at #{choice.at}"
+    rows = [_score_row(option) for option in shown]
+    yield from table(("", "option", "rank", "score", _VALUES[policy], "exploration", "prior", "N", "O", "K", "legal"), rows, left=2)
+    if len(options) > len(shown):
+        yield f"and {len(options) - len(shown)} more options with lower scores"
+    if policy == "puct":
+        yield "promise: expected improvement on the incumbent, relative to that of the best option"
+
+
+def _score_row(option: OptionScore) -> tuple[str, ...]:
+    arm = f"{_named(option)} {clipped(inert(option.key), 60)}" if option.move == "arm" else _named(option)
+    visits = ("" if count is None else str(count) for count in (option.N, option.O, option.K))
+    return (
+        ">" if option.chosen else "", arm, str(option.rank), f"{option.total:.3f}", f"{option.value:.3f}", f"{option.exploration:.3f}",
+        f"{option.prior:.2f}", *visits, "yes" if option.legal else "no",
+    )  # fmt: skip
 
 
 def _what(story: Story) -> Iterator[str]:
@@ -182,6 +224,12 @@ def _attempt(story: Story, attempt: Attempt) -> Iterator[str]:
         ratio = f"{candidate.baseline_us / candidate.latency_us:.2f}x over the baseline's {us(candidate.baseline_us)} us"
         timer = "" if story.timer is None else f", timer {inert(story.timer)}"
         yield f"  {us(candidate.latency_us)} us, {ratio} ({candidate.standing}{timer})"
+    if candidate.forecast is not None:
+        said = candidate.forecast
+        measured = "" if candidate.reward is None else f"; measured {nats(candidate.reward)}"
+        retired = f"; {inert(said.retired)}, so not measured" if said.retired else ""
+        expected = f"{said.p_passes:.0%} to pass, reward {nats(said.reward)} give or take {said.sigma:.3f}"
+        yield f"  forecast ({inert(said.forecaster)}): {expected}{measured}{retired}{', an audit' if said.audit else ''}"
     if not attempt.evaluations:
         yield "  not judged yet" if candidate.outcome is None else f"  {candidate.outcome}"
     for evaluation in attempt.evaluations:

@@ -4,48 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Literal
 
 from ksearch.records.model import CandidateRecord, NodeRecord, Record, TicketRecord
 from ksearch.records.reading import StoredRun
 from ksearch.report.page.details import kernel_detail
 from ksearch.report.page.model import EvaluationDetail
 from ksearch.store.fold import RunState
-from ksearch.tree import Tree
+from ksearch.tree import OptionView, Tree
 from ksearch.tree.types import NodeId
 from ksearch.worldmodel.beliefs import gain, success
 
 
-class ArmScore(Record):
-    """One arm among its siblings at a moment. `total` = `q_tilde` + `exploration`; the greatest `total` of a legal arm is taken.
+class OptionScore(Record):
+    """One of what was weighed at a node at a moment; the greatest `total` of a legal one is taken.
 
-    `q_tilde` is the value on the scale of the run (0 to 1) after virtual loss; `exploration` grows with `prior` and with the
-    visits beside it, and falls with its own. N, O and K are visits settled, in flight and skipped.
+    `move`: 'arm' goes on to `node`, 'open' takes the queued step `key` as a new arm, 'write' and 'ask' are the node's own next
+    attempt and the planner's next ideas. `total` = `value` + `exploration`. For the policy `puct`, `value` is the expected
+    improvement on the incumbent relative to the best option's; for `puct-mean` the value on the scale of the run (0 to 1)
+    after virtual loss. N, O and K are the visits of an arm: settled, in flight and skipped.
     """
 
-    node: int
+    move: Literal["arm", "open", "write", "ask"]
+    node: int | None
     key: str
     chosen: bool
     legal: bool
     rank: int
     total: float
-    q_tilde: float
+    value: float
     exploration: float
     prior: float
-    value: float
-    """Q, nats."""
-    N: int
-    O: int  # noqa: E741 - the design's letter for visits in flight
-    K: int
+    N: int | None
+    O: int | None  # noqa: E741 - the design's letter for visits in flight
+    K: int | None
 
 
 class Choice(Record):
-    """Which arm was followed at one node on the way down; arms in the order of their scores."""
+    """What was chosen at one node on the way down, among all that was weighed there, the greatest score first."""
 
     at: int
-    chosen: int
+    chosen: int | None
+    """The arm that was followed or opened; None: the node's own move."""
     opened_for_it: bool
-    """The arm was opened in this very step: it was the best proposal in the queue of `at`."""
-    arms: tuple[ArmScore, ...]
+    """The arm was opened in this very step, from the queue of `at`."""
+    options: tuple[OptionScore, ...]
 
 
 class Belief(Record):
@@ -60,15 +63,19 @@ class Belief(Record):
 
 
 class Decision(Record):
-    """One ticket for the node. `choices` from the root down; empty for policies that compare no scores, and for the root."""
+    """One ticket for the node. `choices` from the root, or what was pinned, down; empty for policies that compare no scores."""
 
     ticket: TicketRecord
     evaluations: int
     """Answered before it."""
     honesty: float
     """b: how far claimed gains had come true, 0 to 1."""
+    pinned: int | None
+    """Where the user's pin made the descent begin; None: at the root."""
     belief: Belief | None
     choices: tuple[Choice, ...]
+    agrees: bool
+    """Whether this program's policy chooses so, too. False: another version searched, and only `ticket.why` tells its reasons."""
 
 
 class DiffSummary(Record):
@@ -102,6 +109,7 @@ class Story(Record):
     policy: str
     node: NodeRecord
     incumbent: bool
+    pinned: bool
     decisions: tuple[Decision, ...]
     attempts: tuple[Attempt, ...]
     device_seconds: float
@@ -120,6 +128,7 @@ def story_of(run: StoredRun, node: int) -> Story:
     return Story(
         run=head.run, definition=head.definition, device_name=head.device_name, timer=head.timer,
         policy=str(head.settings.get("policy")), node=told, incumbent=any(candidate.incumbent for candidate in candidates),
+        pinned=told.id in head.pins,
         decisions=tuple(_decision(run, way, ticket) for ticket in tickets), attempts=attempts,
         device_seconds=sum(candidate.device_seconds for candidate in candidates),
         wall_seconds=sum(answer.wall_seconds for answer in answers),
@@ -135,31 +144,64 @@ def _way(run: StoredRun, node: NodeRecord) -> list[NodeRecord]:
 
 
 def _decision(run: StoredRun, way: Sequence[NodeRecord], ticket: TicketRecord) -> Decision:
-    state, action = run.state(ticket.issued_seq - 1), way[-1].action
+    moment, told = _moment(run, way[-1], ticket), way[-1]
+    state = run.state(moment)
     assert state.tree is not None, "tickets come after the root"
+    choices = tuple(_choices(state.tree, way[_began(way, state.tree.start) :], fresh=told.seq == ticket.issued_seq - 1))
     return Decision(
-        ticket=ticket, evaluations=state.evaluations, honesty=state.tree.honesty,
-        belief=None if action is None else _belief(state, action.technique),
-        choices=tuple(_choices(state.tree, way, ticket.issued_seq)) if state.settings.policy == "puct" else (),
+        ticket=ticket, evaluations=state.evaluations, honesty=state.tree.honesty, pinned=state.tree.start if state.tree.start else None,
+        belief=None if told.action is None else _belief(state, told.action.technique), choices=choices,
+        agrees=all(map(_took_the_best, choices)),
     )  # fmt: skip
 
 
-def _choices(tree: Tree, way: Sequence[NodeRecord], issued: int) -> Iterator[Choice]:
-    for at, chosen in pairwise(way):
-        yield Choice(at=at.id, chosen=chosen.id, opened_for_it=chosen.seq == issued - 1, arms=_arms(tree, at.id, chosen.id))
+def _moment(run: StoredRun, node: NodeRecord, ticket: TicketRecord) -> int:
+    """The event before the choice. `puct` weighs a queued step against the arms, `puct-mean` a new arm among them."""
+    state = run.state(ticket.issued_seq - 1)
+    opened_before = node.seq == ticket.issued_seq - 1 and state.settings.policy == "puct"
+    return ticket.issued_seq - 2 if opened_before else ticket.issued_seq - 1
 
 
-def _arms(tree: Tree, at: int, chosen: int) -> tuple[ArmScore, ...]:
-    arms = [_score(tree, node, chosen) for node in tree.children(NodeId(at))]
-    return tuple(sorted(arms, key=lambda arm: (arm.rank, arm.node)))
+def _began(way: Sequence[NodeRecord], start: int) -> int:
+    """Where on the way the descent began: at the root or a pin."""
+    return next((place for place, node in enumerate(way) if node.id == start), 0)
 
 
-def _score(tree: Tree, node: NodeId, chosen: int) -> ArmScore:
-    terms, view = tree.explain(node), tree.node(node)
-    return ArmScore(
-        node=node, key="" if view.action is None else view.action.key, chosen=node == chosen, legal=terms.legal, rank=terms.rank,
-        total=terms.total, q_tilde=terms.q_tilde, exploration=terms.exploration, prior=terms.prior, value=terms.value,
-        N=view.subtree.visits, O=view.subtree.in_flight, K=view.subtree.skipped,
+def _choices(tree: Tree, way: Sequence[NodeRecord], *, fresh: bool) -> Iterator[Choice]:
+    """Empty for policies that compare no scores. The last choice of `puct` is what to do where the way ends."""
+    for at, following in pairwise([*way, None]):
+        if at is None or at.id >= len(tree) or not (options := _options(tree, at.id, following)):
+            return
+        if following is not None or any(option.chosen for option in options):
+            opened = fresh and following is not None and following is way[-1]
+            yield Choice(at=at.id, chosen=None if following is None else following.id, opened_for_it=opened, options=options)
+
+
+def _options(tree: Tree, at: int, following: NodeRecord | None) -> tuple[OptionScore, ...]:
+    found = tree.options(NodeId(at))
+    return tuple(_score(tree, option, _is_chosen(option, following), found) for option in found)
+
+
+def _took_the_best(choice: Choice) -> bool:
+    best = next((option for option in choice.options if option.legal), None)
+    return best is not None and any(option.chosen and option.total == best.total for option in choice.options)
+
+
+def _is_chosen(option: OptionView, following: NodeRecord | None) -> bool:
+    if following is None:
+        return option.move in ("write", "ask")
+    if option.move == "open":
+        return option.action is not None and following.action is not None and option.action.key == following.action.key
+    return option.node == following.id
+
+
+def _score(tree: Tree, option: OptionView, chosen: bool, found: Sequence[OptionView]) -> OptionScore:
+    visits = None if option.node is None else tree.node(option.node).subtree
+    return OptionScore(
+        move=option.move, node=option.node, key="" if option.action is None or option.move in ("write", "ask") else option.action.key,
+        chosen=chosen, legal=option.legal, rank=1 + sum(other.total > option.total for other in found), total=option.total,
+        value=option.value, exploration=option.exploration, prior=option.prior, N=None if visits is None else visits.visits,
+        O=None if visits is None else visits.in_flight, K=None if visits is None else visits.skipped,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 from ksearch.records.building import forecast_record
 from ksearch.records.model import ForecastRecord, Record
 from ksearch.report.treeselect import TreeOptions
-from ksearch.report.treeview import gain_of, is_incumbent, judged_of, selection_of, shown_candidate
+from ksearch.report.treeview import gain_of, is_incumbent, is_pinned, judged_of, selection_of, shown_candidate
 from ksearch.store.fold import RunState
 from ksearch.tree import NodeView
 
@@ -46,6 +46,7 @@ class TreeNode(Record):
     baseline_us: float | None
     message: str | None
     incumbent: bool
+    pinned: bool
     forecast: ForecastRecord | None
 
 
@@ -81,5 +82,6 @@ def _record(state: RunState, view: NodeView) -> TreeNode:
         candidates=tuple(other.id for other in state.candidates_of(view.id)),
         latency_us=None if judged is None else judged.latency_us, baseline_us=None if judged is None else judged.baseline_us,
         message=None if judged is None else judged.message, incumbent=is_incumbent(state, candidate),
+        pinned=is_pinned(state, view),
         forecast=None if candidate is None else forecast_record(state, candidate.id),
     )  # fmt: skip

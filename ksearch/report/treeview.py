@@ -95,7 +95,12 @@ def _line(state: RunState, row: Row, view: NodeView) -> Line:
     visits = f"{counts.visits:6d} {counts.failed:4d} {counts.in_flight:4d} {counts.skipped:4d}"
     claim = nats(None if view.action is None else view.action.gain_mean)
     numbers = f"{visits} {view.value:+6.3f} {nats(counts.best):>7} {share:>5} {claim:>7} {nats(gain_of(state, view)):>7} {latency:>10}  "
-    return [(numbers, "dim" if row.context else ""), *_plan(row, view, incumbent), (_forecast(state, candidate), "dim")]
+    return [
+        (numbers, "dim" if row.context else ""),
+        *_plan(row, view, incumbent),
+        (_pin(state, view), "bold"),
+        (_forecast(state, candidate), "dim"),
+    ]
 
 
 def _plan(row: Row, view: NodeView, incumbent: bool) -> Line:
@@ -105,6 +110,15 @@ def _plan(row: Row, view: NodeView, incumbent: bool) -> Line:
     below = f"  (+{row.cut} below)" if row.cut else ""
     mark = "·" if row.context else "*" if incumbent else _MARKS.get(view.status, " ")
     return [("  " * row.level, ""), (f"{mark} #{view.id} {name}{stage}", style), (below, "dim")]
+
+
+def _pin(state: RunState, view: NodeView) -> str:
+    return "  (pinned)" if is_pinned(state, view) else ""
+
+
+def is_pinned(state: RunState, view: NodeView) -> bool:
+    """The user wants it searched first."""
+    return state.tree is not None and view.id in state.tree.pins
 
 
 def gain_of(state: RunState, view: NodeView) -> float | None:

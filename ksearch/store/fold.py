@@ -428,7 +428,8 @@ class RunState:
 
     def _root(self, event: RootSettled) -> None:
         self.root = event
-        self.tree = Tree(root_reward=event.reward, sigma_noise=event.sigma_noise, policy=policy_named(tree_policy(self.settings.policy)))
+        policy, kept = policy_named(tree_policy(self.settings.policy)), self.books is not None
+        self.tree = Tree(root_reward=event.reward, sigma_noise=event.sigma_noise, policy=policy, asked=kept)
         if event.candidate is not None:
             self.candidates[event.candidate].settled = Measured(event.reward)
 

@@ -9,6 +9,7 @@ from ksearch.definitions.generate import make_inputs
 from ksearch.definitions.schema import Definition, Workload
 from ksearch.judge.oracles import Problem, oracle_for
 from ksearch.judge.oracles.base import DefinitionRefused, Errors
+from ksearch.judge.oracles.tolerance import ROUNDINGS, _compare
 from ksearch.judge.reference import Reference
 from tests.judge.conftest import definition
 
@@ -115,6 +116,18 @@ def test_float32_may_sum_in_another_order_but_not_in_tf32() -> None:
     right = Reference(found).as_written((x,))[0]
     assert isinstance(oracle.check(expectation, [right * (1 + 3e-7)]), Errors)
     assert isinstance(oracle.check(expectation, [right * (1 + 2.0**-11)]), Problem)
+
+
+def test_the_rounding_of_a_towering_element_is_honest_and_more_is_not() -> None:
+    truth = torch.full((4, 4096), 1e-4, dtype=torch.float64)
+    truth[1, 7] = 0.6285041
+    honest, wrong = truth.clone(), truth.clone()
+    honest[1, 7] *= 1 + 2.0**-23
+    wrong[1, 7] *= 1 + 2.0**-19
+    tight = (1.0, 1e-6)
+    rounding = ROUNDINGS * torch.finfo(torch.float32).eps
+    assert isinstance(_compare("out", truth, honest, tight, rounding), Errors)
+    assert isinstance(_compare("out", truth, wrong, tight, rounding), Problem)
 
 
 def test_the_float64_reference_is_not_the_rounded_one() -> None:

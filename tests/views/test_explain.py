@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import re
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,45 +13,96 @@ import pytest
 from ksearch.errors import BadInput
 from ksearch.records.reading import StoredRun
 from ksearch.report.explain import print_story, story_lines
+from ksearch.report.export import import_run
 from ksearch.report.story import Story, story_of
-from ksearch.tree.types import NodeId
-from tests.views.conftest import printable
+from ksearch.settings import BudgetSettings, Settings
+from ksearch.store.events import NodePinned
+from ksearch.tree.types import ROOT
+from tests.search.conftest import Bench
+from tests.views.conftest import printable, searched
 
 
-def test_every_choice_took_the_best_legal_arm_of_its_moment(run: StoredRun) -> None:
-    """The search under test is PUCT with one ticket in flight: what explain shows must be what decided."""
-    record = run.record()
-    seen = 0
-    for node in record.nodes[1:]:
-        for decision in story_of(run, node.id).decisions:
-            if decision.ticket.kind != "write":
-                continue
+@pytest.fixture(scope="module", params=["puct", "puct-mean"])
+def scored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoredRun]:
+    """Searches by each policy that compares scores."""
+    folder = searched(tmp_path_factory.mktemp("scored"), 20, policy=request.param)
+    with StoredRun.open(str(folder)) as run:
+        yield run
+
+
+def test_every_choice_took_the_best_legal_option_of_its_moment(scored: StoredRun) -> None:
+    """What explain shows must be what decided, for every ticket of a search."""
+    record, seen = scored.record(), 0
+    for node in record.nodes:
+        for decision in story_of(scored, node.id).decisions:
+            assert decision.agrees
             for choice in decision.choices:
-                legal = [arm for arm in choice.arms if arm.legal]
-                assert max(legal, key=lambda arm: arm.total).node == choice.chosen
+                best = max((option for option in choice.options if option.legal), key=lambda option: option.total)
+                chosen = next(option for option in choice.options if option.chosen)
+                assert chosen.total == best.total
                 seen += 1
-            assert f"score {decision.choices[-1].arms[0].total:.3f}" in decision.ticket.why
-    assert seen > 10
+    assert seen > 40
 
 
-def test_choices_lead_from_the_root_to_the_node(run: StoredRun) -> None:
-    record = run.record()
-    deepest = max(record.nodes, key=lambda node: node.depth)
-    for decision in story_of(run, deepest.id).decisions:
+def test_the_score_of_the_last_choice_is_the_one_in_the_tickets_own_words(scored: StoredRun) -> None:
+    seen = 0
+    for node in scored.record().nodes:
+        for decision in story_of(scored, node.id).decisions:
+            why = re.match(r"score (\d+\.\d+)", decision.ticket.why)
+            if why is not None:
+                chosen = next(option for option in decision.choices[-1].options if option.chosen)
+                assert f"{chosen.total:.3f}" == why[1]
+                seen += 1
+    assert seen > 3
+
+
+def test_choices_lead_from_the_root_to_the_node(scored: StoredRun) -> None:
+    deepest = max(scored.record().nodes, key=lambda node: node.depth)
+    for decision in story_of(scored, deepest.id).decisions:
         assert decision.choices[0].at == 0
-        assert decision.choices[-1].chosen == deepest.id
         assert all(above.chosen == below.at for above, below in pairwise(decision.choices))
+        assert deepest.id in (decision.choices[-1].chosen, decision.choices[-1].at)
 
 
 def test_scores_are_those_of_the_moment_and_not_of_now(run: StoredRun) -> None:
     node = run.record().nodes[1]
-    story = story_of(run, node.id)
-    first = story.decisions[0]
-    then = next(arm for arm in first.choices[0].arms if arm.chosen)
-    tree = run.state(first.ticket.issued_seq - 1).tree
+    first = story_of(run, node.id).decisions[0]
+    opened = next(option for option in first.choices[0].options if option.chosen)
+    assert opened.move == "open"
+    tree = run.state(node.seq - 1).tree
     assert tree is not None
-    assert then.total == tree.explain(NodeId(node.id)).total
-    assert then.N == 0 < node.N
+    then = next(option for option in tree.options(ROOT) if option.move == "open")
+    assert opened.total == then.total
+    assert node.N > 0
+
+
+def test_a_pin_is_where_the_way_begins(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "run", Settings(definition="toy", budget=BudgetSettings(max_evaluations=6)))
+    bench.search()
+    assert bench.journal is not None
+    tree = bench.journal.state.tree
+    assert tree is not None
+    pinned = tree.children(ROOT)[-1]
+    bench.journal.record(NodePinned(node=pinned))
+    tickets = tree.ask(1, random.Random(0))
+    bench.journal.record_changes(tickets.changes)
+    bench.journal.log.close()
+    with StoredRun.open(str(tmp_path / "run")) as run:
+        story = story_of(run, tickets.tickets[0].node)
+        assert story.decisions[-1].pinned == pinned
+        assert story.decisions[-1].choices[0].at == pinned
+        assert f"node {pinned} was pinned" in "\n".join(story_lines(story))
+
+
+def test_what_another_version_chose_is_not_explained_by_this_ones_scores(tmp_path: Path) -> None:
+    recorded = Path(__file__).parents[2] / "runs" / "recorded" / "dsa_topk-h200" / "run.jsonl"
+    with StoredRun.open(import_run(recorded, tmp_path)) as run:
+        stories = [story_of(run, node) for node in range(1, 12)]
+    foreign = [(story, decision) for story in stories for decision in story.decisions if not decision.agrees]
+    for story, decision in foreign:
+        text = "\n".join(story_lines(story))
+        assert "the policy of this version would have gone another way" in text
+        assert decision.ticket.why in text
 
 
 def test_the_words_tell_claim_outcome_and_cost(run: StoredRun) -> None:
@@ -61,10 +115,10 @@ def test_the_words_tell_claim_outcome_and_cost(run: StoredRun) -> None:
         assert fact in text
 
 
-def test_a_failure_shows_its_evidence(run: StoredRun) -> None:
-    record = run.record()
-    failed = next(candidate for candidate in record.candidates if candidate.outcome == "failed")
-    text = "\n".join(story_lines(story_of(run, failed.node)))
+def test_a_failure_shows_its_evidence(tmp_path: Path) -> None:
+    with StoredRun.open(str(searched(tmp_path / "run", 20, policy="puct-mean"))) as run:
+        failed = next(candidate for candidate in run.record().candidates if candidate.outcome == "failed")
+        text = "\n".join(story_lines(story_of(run, failed.node)))
     assert "evaluate: failed" in text
     assert failed.message is not None
     assert failed.message in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import re
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from ksearch.report.text import ascii_json, inert, inert_lines
 from ksearch.report.treerecords import TreeDocument, TreeNode
 from ksearch.report.treeselect import Gap, Row, TreeOptions, options_of
 from ksearch.report.treeview import print_tree, selection_of
-from ksearch.tree import NodeStatus
+from ksearch.store.journal import read_state
+from ksearch.store.log import EventLog
 from tests.views.conftest import printable
 
 
@@ -84,7 +86,8 @@ def test_filters_keep_matches_and_what_leads_there(run: StoredRun, option: str) 
     state = run.state()
     tree = state.tree
     assert tree is not None
-    chosen = TreeOptions(statuses=frozenset({NodeStatus.UNPROVEN})) if option == "status" else TreeOptions(techniques=frozenset({"b"}))
+    last = list(tree.nodes())[-1].status
+    chosen = TreeOptions(statuses=frozenset({last})) if option == "status" else TreeOptions(techniques=frozenset({"b"}))
     wanted = {view.id for view in tree.nodes() if chosen.matches(view)}
     assert wanted
     rows = [item for item in selection_of(state, tree, chosen).items() if isinstance(item, Row)]
@@ -149,3 +152,14 @@ def test_json_of_hostile_text_is_plain_ascii_free_of_controls(hostile: Path, cap
     assert out.isascii()
     assert out.rstrip("\n").isprintable()
     assert TreeNode.model_validate(json.loads(out)["nodes"][1]).technique is not None
+
+
+def test_a_state_that_is_only_looked_at_shows_the_same_tree(run: StoredRun, folder: Path) -> None:
+    with EventLog.open_reader(folder / "run.sqlite") as log:
+        light, whole = read_state(log, books=False).tree, run.state().tree
+    assert light is not None
+    assert whole is not None
+    assert list(light.nodes()) == list(whole.nodes())
+    assert light.snapshot() == whole.snapshot()
+    with pytest.raises(LookupError, match="looked at"):
+        light.ask(1, random.Random(0))
