@@ -11,6 +11,9 @@ from concurrent.futures import Future
 from ksearch.definitions.schema import Solution
 from ksearch.errors import KsearchError, Unavailable
 from ksearch.evaluators.base import Capabilities, infrastructure_verdict
+from ksearch.forecasting.desk import Desk as ForecastDesk
+from ksearch.forecasting.desk import Forecasts, Samples
+from ksearch.forecasting.history import History
 from ksearch.judge.verdict import Job, Verdict
 from ksearch.llm.desk import REPLY, Desk, Opening, OutOfBudget, Posted
 from ksearch.replay.sittings import KILLED
@@ -22,9 +25,12 @@ from ksearch.store.events import (
     Event,
     ModelCallSettled,
     ModelCallStarted,
+    SurrogateOpened,
 )
+from ksearch.store.fold import RunState
 from ksearch.store.journal import Journal
 from ksearch.store.log import EventLog
+from ksearch.surrogates.types import Forecast, Sample
 
 MOST_LINES = 80
 """Of a difference that is shown."""
@@ -150,3 +156,26 @@ def _request_lines(canonical: str) -> list[str]:
     parts = [part["text"] for part in value["system"]] + [part["text"] for message in value["messages"] for part in message["parts"]]
     rest = {name: value[name] for name in value if name not in ("system", "messages")}
     return [*json.dumps(rest, indent=1, sort_keys=True).splitlines(), *(line for part in parts for line in part.splitlines())]
+
+
+class RecordedForecaster:
+    """Named like the recorded one, and never asked: what it said is in the record."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def forecast(self, sample: Sample) -> Forecast | None:
+        raise AssertionError("a replay asks no forecaster")
+
+    def learn(self, sample: Sample) -> None:
+        return None
+
+
+class RecordedForecasts(ForecastDesk):
+    """Takes questions and lets the record answer them: its futures stay open until the forecasts arrive."""
+
+    def __init__(self, opened: SurrogateOpened) -> None:
+        super().__init__(RecordedForecaster(opened.forecaster), History(past=opened.past))
+
+    def ask(self, state: RunState, samples: Samples, candidates: Sequence[int]) -> Future[Forecasts]:
+        return Future()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ksearch.coder.types import Target
@@ -12,10 +13,10 @@ from ksearch.definitions.schema import Definition, Solution
 from ksearch.devices import Device
 from ksearch.jobs import WORKLOADS
 from ksearch.prepare import Setup, languages_of, parts_of
-from ksearch.replay.recorded import Diverged, RecordedDesk, RecordedEvaluator
+from ksearch.replay.recorded import Diverged, RecordedDesk, RecordedEvaluator, RecordedForecasts
 from ksearch.replay.search import replay
 from ksearch.steps import Parts
-from ksearch.store.events import RunCreated, parse_event
+from ksearch.store.events import Event, RunCreated, SurrogateOpened, parse_event
 from ksearch.store.fold import RunState
 from ksearch.store.journal import Journal, read_state
 from ksearch.store.log import EventLog
@@ -69,11 +70,17 @@ def replayed(record: EventLog, state: RunState, log: EventLog, run: str) -> Outc
     evaluator = RecordedEvaluator(record, events)
 
     def parts(desk: RecordedDesk) -> Parts:
-        return parts_of(setup, desk=desk, evaluator=evaluator)
+        return replace(parts_of(setup, desk=desk, evaluator=evaluator), desk=forecasts_of(events))
 
     replay(record, journal, parts)
     check_same(state, journal.state)
     return Outcome(run, state.header.run, len(state.tree) if state.tree is not None else 0, len(state.candidates), len(state.calls))
+
+
+def forecasts_of(events: Sequence[Event]) -> RecordedForecasts | None:
+    """None for a run without a surrogate."""
+    opened = next((event for event in events if isinstance(event, SurrogateOpened)), None)
+    return None if opened is None else RecordedForecasts(opened)
 
 
 def check_same(recorded: RunState, again: RunState) -> None:

@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
-from ksearch.pending import JudgeStep, PromoteStep, ProposeStep, WriteStep
+from ksearch.pending import ForecastBatch, JudgeStep, PromoteStep, ProposeStep, WriteStep
 from ksearch.replay.recorded import Diverged, RecordedDesk, RecordedEvaluator
 from ksearch.replay.sittings import KILLED, Arrival, LoopEvent, Sitting, sittings_of
 from ksearch.search import Search
@@ -20,6 +20,7 @@ from ksearch.store.events import (
     EvaluationLost,
     EvaluationSettled,
     Event,
+    ForecastMade,
     ModelCallSettled,
     ModelCallStarted,
     NothingWritten,
@@ -71,6 +72,8 @@ class Replay(Search):
         match arrival:
             case ModelCallSettled():
                 return arrival.call in self.state.calls
+            case ForecastMade():
+                return self._asked_about(arrival.candidate) is not None
             case EvaluationSettled() | EvaluationLost():
                 return self._judging(arrival.candidate, JudgeStep if arrival.kind == "evaluate" else PromoteStep) is not None
             case _:
@@ -100,6 +103,8 @@ class Replay(Search):
                 self.desk.block(self.journal, arrival)
             case ModelCallSettled():
                 self.desk.settle_recorded(self.journal, arrival)
+            case ForecastMade():
+                self._forecast_made(arrival)
             case CandidateWritten(ticket=int(ticket)) | NothingWritten(ticket=ticket) | TicketSettled(ticket=ticket):
                 self._finish(self._until_done(ticket))
                 self._check(arrival)
@@ -136,6 +141,21 @@ class Replay(Search):
     def _pause(self, ticket: int | None, *watched: Future[Any]) -> None:
         if not wait(watched, timeout=PATIENCE_S, return_when=FIRST_COMPLETED).done:
             raise Diverged(f"ticket {ticket}: nothing came within {PATIENCE_S:g} s")
+
+    def _forecast_made(self, arrival: ForecastMade) -> None:
+        """The question ends with the forecast of its last candidate."""
+        future = self._found(self._asked_about(arrival.candidate))
+        self.journal.record(arrival)
+        step = self.running[future]
+        assert isinstance(step, ForecastBatch)
+        if arrival.candidate == step.candidates[-1]:
+            del self.running[future]
+
+    def _asked_about(self, candidate: int) -> Future[Answer] | None:
+        for future, step in self.running.items():
+            if isinstance(step, ForecastBatch) and candidate in step.candidates:
+                return future
+        return None
 
     def _finish(self, future: Future[Answer]) -> None:
         if not future.done():

@@ -19,6 +19,7 @@ from ksearch.store.events import (
     EvaluationSettled,
     EvaluationStarted,
     Event,
+    ForecastMade,
     IncumbentChanged,
     ModelCallSettled,
     ModelCallStarted,
@@ -37,7 +38,7 @@ KILLED = "the process that ran it ended"
 
 Written: TypeAlias = CandidateWritten | NothingWritten | TicketSettled
 Judged: TypeAlias = EvaluationSettled | EvaluationLost
-Arrival: TypeAlias = ModelCallStarted | ModelCallSettled | BudgetBlocked | Written | Judged
+Arrival: TypeAlias = ModelCallStarted | ModelCallSettled | BudgetBlocked | ForecastMade | Written | Judged
 """Events that came from outside the loop."""
 
 

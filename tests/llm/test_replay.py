@@ -107,13 +107,14 @@ def test_the_first_request_that_differs_stops_the_replay_and_is_shown(tmp_path: 
 
 
 def test_a_replay_without_models(tmp_path: Path) -> None:
-    """The playbook's runs replay too, through the command line, from the log alone."""
+    """The playbook's runs replay too, forecasts and all, through the command line, from the log alone."""
     from typer.testing import CliRunner
 
     from ksearch.cli.main import app
 
     runner, where = CliRunner(), ["--runs-dir", str(tmp_path)]
-    what = ["-d", "rmsnorm", "--device", "cpu", "--evaluator", "fake", "--planner", "playbook", "--max-evaluations", "12"]
+    what = ["-d", "rmsnorm", "--device", "cpu", "--evaluator", "fake", "--planner", "playbook", "--max-evaluations", "40"]
+    what += ["--surrogate", "neighbours", "--surrogate-budget", "0.5"]
     assert runner.invoke(app, ["run", *what, "--name", "one", *where]).exit_code == 0
     again = runner.invoke(app, ["run", "--replay", "one", "--json", *where])
     assert again.exit_code == 0, again.output
