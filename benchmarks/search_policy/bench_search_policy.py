@@ -1,8 +1,8 @@
 """Policies measured against each other: tuning landscapes choose the alternative, held-out ones give the figures.
 
 Constants were chosen on the `TUNING` families and the recorded landscapes of `TUNING_OPERATORS`. Held-out are the `HELD_OUT`
-families and every other recorded landscape in benchmarks/landscapes. The alternative is the policy other than puct and its
-ablation puct-mean that was cheapest on the tuning landscapes; the ratio to every policy is printed too.
+families and every other recorded landscape in benchmarks/landscapes. The alternative is the policy, other than puct
+and its ablation puct-mean, that was cheapest on the tuning landscapes; the ratio to every policy is printed too.
 
     python benchmarks/search_policy/bench_search_policy.py [--seeds 50] [--budget 200] [--processes 2] [--out FOLDER]
 """
@@ -57,7 +57,7 @@ def parallel_rows(fields: list[Field], seeds: int, budget: int, processes: int) 
     rows: list[dict[str, float]] = []
     for count in PARALLEL:
         scores = run_tasks(tasks_of(fields, ["puct"], seeds, max(budget, 4 * count), count), processes)
-        throughput = sum(row.evaluations for row in scores) / sum(row.seconds for row in scores)
+        throughput = sum(row.evaluations for row in scores) / sum(row.issuing_seconds for row in scores)
         reached = fmean(row.reached is not None for row in scores)
         cost = compare(scores).geometric_costs["puct"]
         seconds = fmean(_seconds_to_reach(row) for row in scores)

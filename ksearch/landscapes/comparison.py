@@ -85,6 +85,7 @@ class Score(BaseModel):
     reached_s: float | None
     evaluations: int
     seconds: float
+    issuing_seconds: float
     curve: tuple[float, ...]
 
     @property
@@ -103,7 +104,7 @@ def score(field: Field, ground: Ground, setting: Setting, done: Replayed) -> Sco
     return Score(
         field=field.name, policy=setting.policy, evaluators=setting.evaluators, seed=setting.seed, budget=setting.budget,
         reached=None if near is None else near.evaluations, reached_s=None if near is None else near.seconds,
-        evaluations=done.evaluations, seconds=done.seconds, curve=_curve(ground, setting.budget, done),
+        evaluations=done.evaluations, seconds=done.seconds, issuing_seconds=done.issuing_seconds, curve=_curve(ground, setting.budget, done),
     )  # fmt: skip
 
 

@@ -85,6 +85,8 @@ class Replayed:
     improvements: tuple[Improvement, ...]
     evaluations: int
     seconds: float
+    issuing_seconds: float
+    """Until the last evaluation began: what throughput is over, as stragglers at the end say nothing of a longer search."""
     exhausted: bool
 
 
@@ -130,13 +132,15 @@ class Clock:
 
     def __post_init__(self) -> None:
         self.free = [0.0] * self.evaluators
+        self.last_start = 0.0
 
     def after(self, seconds: float) -> Future[Answer]:
         return self._at(self.now + seconds)
 
     def on_evaluator(self, seconds: float) -> Future[Answer]:
         """On the evaluator that is free first."""
-        done = max(self.now, heapq.heappop(self.free)) + seconds
+        self.last_start = max(self.now, heapq.heappop(self.free))
+        done = self.last_start + seconds
         heapq.heappush(self.free, done)
         return self._at(done)
 
@@ -257,9 +261,12 @@ class ReplayedSearch(Search):
             self.ask()
             self.advance()
             if self.ending() is not None:
-                return Replayed(self.ground.name, self.setting, tuple(self.improvements), self.count, self.clock.now, self.exhausted)
+                return Replayed(self.ground.name, self.setting, tuple(self.improvements), *self._spent(), self.exhausted)
             for future in self.clock.advance():
                 self.steps.answered(self.running.pop(future))
+
+    def _spent(self) -> tuple[int, float, float]:
+        return self.count, self.clock.now, self.clock.last_start
 
     def _plant(self, plant: Planting | None) -> None:
         """The root is the plainest configuration, judged once before the search."""

@@ -91,7 +91,7 @@ def _cell(field: str, policy: str, rows: Sequence[Score]) -> Cell:
     return Cell(
         field=field, policy=policy, cost=Interval.of(mean([row.cost for row in rows])),
         reached=fmean(row.reached is not None for row in rows), area=fmean(row.area for row in rows),
-        throughput=sum(row.evaluations for row in rows) / max(1e-9, sum(row.seconds for row in rows)),
+        throughput=sum(row.evaluations for row in rows) / max(1e-9, sum(row.issuing_seconds for row in rows)),
     )  # fmt: skip
 
 
