@@ -104,7 +104,8 @@ def score(field: Field, ground: Ground, setting: Setting, done: Replayed) -> Sco
     return Score(
         field=field.name, policy=setting.policy, evaluators=setting.evaluators, seed=setting.seed, budget=setting.budget,
         reached=None if near is None else near.evaluations, reached_s=None if near is None else near.seconds,
-        evaluations=done.evaluations, seconds=done.seconds, issuing_seconds=done.issuing_seconds, curve=_curve(ground, setting.budget, done),
+        evaluations=done.evaluations, seconds=done.seconds, issuing_seconds=done.issuing_seconds,
+        curve=_curve(ground, setting.budget, done),
     )  # fmt: skip
 
 
