@@ -26,7 +26,7 @@ COMMAND = [sys.executable, "-m", "ksearch"]
 
 def run_arguments(folder: Path, name: str) -> list[str]:
     return [
-        *COMMAND, "run", "--definition", "rmsnorm", "--device", "cpu", "--evaluator", "fake", "--seed", "3",
+        *COMMAND, "run", "--definition", "rmsnorm", "--device", "cpu", "--evaluator", "fake", "--seed", "3", "--surrogate", "none",
         "--name", name, "--runs-dir", str(folder), "--max-evaluations", str(LIMIT), "--set", "evaluation.fake_delay_s=0.25", "--json",
     ]  # fmt: skip
 

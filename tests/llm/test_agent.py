@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+from ksearch.judge.verdict import JUDGE_VERSION
 from ksearch.prepare import parallel_of
 from ksearch.store.fold import tree_policy
 from tests.llm.brain import code, write
@@ -44,5 +45,5 @@ def test_one_conversation_rewrites_its_best_kernel(tmp_path: Path) -> None:
 
 
 def test_its_turns_stand_side_by_side() -> None:
-    assert tree_policy("single-agent") == "best-of-n"
-    assert tree_policy("puct") == "puct"
+    assert tree_policy("single-agent", JUDGE_VERSION) == "best-of-n"
+    assert tree_policy("puct", JUDGE_VERSION) == "puct"

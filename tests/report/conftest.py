@@ -39,7 +39,7 @@ def hostile(runs: Path) -> Path:
     return write_report("hostile", runs, runs / "hostile.html")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it lives, its event loop forbids others in this process
 def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
