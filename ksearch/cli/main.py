@@ -12,7 +12,7 @@ from ksearch.errors import KsearchError
 
 app = typer.Typer(
     name="ksearch",
-    help="Search for fast GPU kernels: a Monte Carlo tree over optimization plans, measured by a judge that can't be cheated.",
+    help="Search for fast GPU kernels: a Monte Carlo tree over optimization plans, measured by a judge in processes of its own.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

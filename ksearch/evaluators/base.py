@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
+import contextlib
+from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,6 +38,12 @@ class Evaluator(Protocol):
     def close(self) -> None:
         """Ends every process; jobs without an answer get an INFRASTRUCTURE verdict."""
         ...
+
+
+def give(future: Future[Verdict], verdict: Verdict) -> None:
+    """The answer to a job, unless it was answered meanwhile."""
+    with contextlib.suppress(InvalidStateError):
+        future.set_result(verdict)
 
 
 def infrastructure_verdict(job: Job, message: str) -> Verdict:

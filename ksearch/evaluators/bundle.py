@@ -7,15 +7,14 @@ answered meanwhile is found.
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from ksearch.errors import BadInput
-from ksearch.evaluators.base import Capabilities, infrastructure_verdict
+from ksearch.evaluators.base import Capabilities, give, infrastructure_verdict
 from ksearch.judge.batch import DESCRIPTION, JOB_SUFFIX, read_description, verdict_path, write_whole
 from ksearch.judge.description import Description
 from ksearch.judge.verdict import JUDGE_VERSION, Job, Status, Verdict
@@ -55,7 +54,7 @@ class BundleEvaluator:
         with self._lock:
             waiting, self._open = dict(self._open), {}
         for job, future in waiting.values():
-            _answer(future, infrastructure_verdict(job, f"not judged yet; it waits in {self.folder}"))
+            give(future, infrastructure_verdict(job, f"not judged yet; it waits in {self.folder}"))
 
     def _watch(self) -> None:
         while not self._closing.wait(POLL_S):
@@ -65,7 +64,7 @@ class BundleEvaluator:
                 if verdict_path(path).exists():
                     with self._lock:
                         self._open.pop(path, None)
-                    _answer(future, self._taken(verdict_path(path), job))
+                    give(future, self._taken(verdict_path(path), job))
 
     def _taken(self, path: Path, job: Job) -> Verdict:
         """The verdict; a file that answers another question is put aside, and so is one without a verdict on the candidate."""
@@ -103,8 +102,3 @@ def description_of(folder: Path) -> Description:
             "device, and bring the file here"
         )
     return read_description(folder)
-
-
-def _answer(future: Future[Verdict], verdict: Verdict) -> None:
-    with contextlib.suppress(InvalidStateError):
-        future.set_result(verdict)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
 
-from ksearch.evaluators.base import infrastructure_verdict
+from ksearch.evaluators.base import give, infrastructure_verdict
 from ksearch.evaluators.line_process import JudgeLost, LineProcess
 from ksearch.judge.verdict import Job, Verdict
 
@@ -53,7 +52,7 @@ class MeasuringQueue:
             judge.kill()
         self._measuring.join(timeout=10)
         for future, job in waiting.items():
-            _answer(future, infrastructure_verdict(job, CLOSED))
+            give(future, infrastructure_verdict(job, CLOSED))
 
     def _forget(self, future: Future[Verdict]) -> None:
         with self._lock:
@@ -62,7 +61,7 @@ class MeasuringQueue:
     def _measure(self) -> None:
         while (item := self._ready.get()) is not None and not self._closing.is_set():
             job, future = item
-            _answer(future, self._judged(job))
+            give(future, self._judged(job))
 
     def _judged(self, job: Job) -> Verdict:
         reason = CLOSED
@@ -92,8 +91,3 @@ class MeasuringQueue:
             judge, self._judge = self._judge, None
         if judge is not None:
             judge.kill()
-
-
-def _answer(future: Future[Verdict], verdict: Verdict) -> None:
-    with contextlib.suppress(InvalidStateError):  # answered meanwhile
-        future.set_result(verdict)
