@@ -20,7 +20,7 @@ from ksearch.judge.inputs import InputSource
 from ksearch.judge.oracles import Oracle, oracle_for
 from ksearch.judge.oracles.base import DefinitionRefused
 from ksearch.judge.paired import tolerated_shift
-from ksearch.judge.process import usable_cores
+from ksearch.judge.process import usable_cores, wait_passively
 from ksearch.judge.reference import Reference, ReferenceFailed
 from ksearch.judge.seeds import Seeds
 from ksearch.judge.statistics import log_noise
@@ -33,12 +33,15 @@ THE_QUESTION = (BaselineFailed, DefinitionRefused, ReferenceFailed, BadInput)
 NOT_THE_CANDIDATE = (*THE_QUESTION, host.HostFailure, CompilerUnavailable, DeviceMissing, ToolMissing)
 """What ends a job without saying anything of the candidate."""
 KEPT_FAILURES = 200
+MAX_HOST_THREADS = 8
+"""Of a judge beside a GPU: its own sums are small, and machines with several GPUs run several judges."""
 
 
 class Judge:
     """One at a time. `close` ends every process it started."""
 
     def __init__(self) -> None:
+        wait_passively()
         self._benches: dict[str, Bench] = {}
         self._nurseries: dict[bool, host.Nursery] = {}
         self._oracles: dict[str, Oracle] = {}
@@ -171,11 +174,13 @@ def _identity(definition: Definition) -> str:
 
 
 def _settle_down(device: Device) -> None:
-    """Off the runner's core, with no more threads than cores left."""
+    """Off the runner's core, with no more threads than cores left; beside a GPU a few do, and other judges may share the cores."""
     import torch
 
     others = set(usable_cores()) - {device.core}
-    if device.core is not None and others:
+    if device.cuda:
+        torch.set_num_threads(min(MAX_HOST_THREADS, len(others)))
+    elif device.core is not None and others:
         os.sched_setaffinity(0, others)
         torch.set_num_threads(len(others))
 

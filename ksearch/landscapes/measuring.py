@@ -28,8 +28,10 @@ from ksearch.judge.device_session import DeviceSession
 from ksearch.judge.failures import StageFailure, from_runner
 from ksearch.judge.host import RunnerError
 from ksearch.judge.inputs import InputSource
+from ksearch.judge.judge import MAX_HOST_THREADS
 from ksearch.judge.oracles import Oracle, oracle_for
 from ksearch.judge.oracles.base import Draw, Errors, Expectation, Problem
+from ksearch.judge.process import usable_cores, wait_passively
 from ksearch.judge.reference import Reference
 from ksearch.judge.runner.cuda_calls import CudaCalls
 from ksearch.judge.seeds import Seeds
@@ -91,6 +93,10 @@ def hidden_of(definition: Definition, workloads: tuple[Workload, ...], seed: int
 
 def prepare_device(number: int, plan: MeasurePlan) -> tuple[Greeting, Measure]:
     os.environ["TRITON_CACHE_DIR"] = plan.triton_cache
+    wait_passively()
+    import torch
+
+    torch.set_num_threads(min(MAX_HOST_THREADS, len(usable_cores())))
     bench = DeviceBench(plan, open_device(plan.device))
     return bench.greeting, bench.measure
 
