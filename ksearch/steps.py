@@ -218,7 +218,7 @@ class Steps:
         if self.parts.models is None:
             return None
         kernel = None if material_of is None else self.state.best_candidate_of(material_of)
-        return search_view(self.state, node, self._material(kernel))
+        return search_view(self.state, node, self._material(kernel), self.parts.parallel)
 
     def _material(self, candidate: CandidateState | None) -> str:
         """A kernel and its evaluation as text: the same for everyone who asks about it."""
