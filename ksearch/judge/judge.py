@@ -16,7 +16,9 @@ from ksearch.judge.cascade import Bench, Cascade, smallest
 from ksearch.judge.compile import CompilerUnavailable
 from ksearch.judge.device import Device, DeviceMissing, open_device
 from ksearch.judge.failures import StageFailure
+from ksearch.judge.floor import measure_floor
 from ksearch.judge.inputs import InputSource
+from ksearch.judge.metronome import Metronomes
 from ksearch.judge.oracles import Oracle, oracle_for
 from ksearch.judge.oracles.base import DefinitionRefused
 from ksearch.judge.paired import tolerated_shift
@@ -43,7 +45,7 @@ class Judge:
     def __init__(self) -> None:
         wait_passively()
         self._benches: dict[str, Bench] = {}
-        self._nurseries: dict[bool, host.Nursery] = {}
+        self._nurseries = host.Nurseries()
         self._oracles: dict[str, Oracle] = {}
         self._baselines = BaselineTimes()
         self._cache = ArtefactStore(cache_root())
@@ -52,7 +54,7 @@ class Judge:
     def warm(self, device: str) -> None:
         """Start what takes long (importing torch) before the first job."""
         if device not in self._benches:
-            self._nursery(cuda=device != "cpu")
+            self._nurseries.of("torch" if device == "cpu" else "cuda")
 
     def judge(self, job: Job) -> Verdict:
         """Never raises for anything a candidate or a definition does."""
@@ -75,20 +77,14 @@ class Judge:
         return verdict.model_copy(update={"wall_seconds": time.monotonic() - begin, "question": job.question})
 
     def close(self) -> None:
-        for nursery in self._nurseries.values():
-            nursery.close()
+        for bench in self._benches.values():
+            bench.metronomes.close()
+        self._nurseries.close()
         host.drop_scratch()
-
-    def _nursery(self, *, cuda: bool) -> host.Nursery:
-        if cuda not in self._nurseries:
-            self._nurseries[cuda] = host.Nursery(cuda=cuda)
-            self._nurseries[cuda].start()
-        return self._nurseries[cuda]
 
     def _bench(self, spec: str) -> Bench:
         if spec not in self._benches:
             device = open_device(spec)
-            nursery = self._nursery(cuda=device.cuda)
             _settle_down(device)
             if device.cuda:
                 from ksearch.judge.cuda_timing import DeviceClock
@@ -96,7 +92,8 @@ class Judge:
                 clock: JudgeClock | DeviceClock = DeviceClock(device)
             else:
                 clock = JudgeClock()
-            self._benches[spec] = Bench(device, nursery, self._cache, self._baselines, clock)
+            idle = Metronomes(device, self._nurseries)
+            self._benches[spec] = Bench(device, self._nurseries, self._cache, self._baselines, clock, idle, measure_floor(device))
         return self._benches[spec]
 
     def _oracle(self, job: Job, seeds: Seeds, device: Device) -> Oracle:
@@ -149,6 +146,7 @@ def _common(job: Job, cascade: Cascade) -> dict[str, Any]:
         "compile": None if progress.compiled is None else progress.compiled.report,
         "device": cascade.bench.device.info,
         "isolation": progress.layers,
+        "libraries": progress.libraries,
         "hidden": progress.hidden,
         "device_seconds": progress.device_s,
     }
