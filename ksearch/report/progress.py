@@ -19,6 +19,7 @@ from ksearch.store.events import (
     ModelCallSettled,
     NothingWritten,
     PlanningFailed,
+    PlanRefuted,
     RequestAnswered,
     RootSettled,
     TicketSettled,
@@ -146,6 +147,10 @@ def describe(event: Event, state: RunState) -> str | None:
             return f"#{event.candidate} {event.kind}: no answer ({event.reason}); tried again"
         case IncumbentChanged():
             return f"#{event.candidate} is the incumbent: {incumbent_text(state)}"
+        case PlanRefuted():
+            fallen = len(event.nodes) - 1
+            more = f", and {fallen} plans with its code or built on it" if fallen else ""
+            return f"#{event.candidate} passed its evaluation and fails in full at {event.stage}: its plan counts as failed{more}"
         case RootSettled():
             return f"root settled at {event.reward:+.3f} ln over the baseline; the search begins"
         case NothingWritten():

@@ -241,6 +241,17 @@ class TicketSettled(_Event):
     actions: tuple[Action, ...] = ()
 
 
+class PlanRefuted(_Event):
+    """A measured candidate failed the full judgement at `stage`. `nodes` are the plans that count as failed with it: those with its
+    code, and those built on them, up to any that stood the full judgement.
+    """
+
+    type: Literal["plan_refuted"] = "plan_refuted"
+    candidate: CandidateId
+    nodes: tuple[int, ...]
+    stage: str
+
+
 class IncumbentChanged(_Event):
     """A candidate was promoted. Latencies are weighted means over the full workload set, in microseconds."""
 
@@ -329,6 +340,8 @@ class BudgetBlocked(_Event):
     ticket: int | None
     resource: str
     reason: str
+
+
 class NodePinned(_Event):
     """The search goes to this plan first from now on."""
 
@@ -400,6 +413,7 @@ Event: TypeAlias = (
     | ArmOpenedEvent
     | TicketIssued
     | TicketSettled
+    | PlanRefuted
     | IncumbentChanged
     | ModelCallStarted
     | ModelCallSettled
