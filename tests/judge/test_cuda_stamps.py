@@ -49,4 +49,5 @@ def test_a_host_that_is_late_now_and_then_accuses_nobody() -> None:
 
 
 def test_time_that_no_stamp_tells_call_after_call_is_named() -> None:
-    assert untold([900.0, 880.0, 60.0, 910.0, 870.0], EMPTY) == "most calls took 880 us beyond what the stamps tell; an empty request takes 400 us"
+    claims = untold([900.0, 880.0, 60.0, 910.0, 870.0], EMPTY)
+    assert claims == "most calls took 880 us beyond what the stamps tell; an empty request takes 400 us"
