@@ -28,6 +28,7 @@ from ksearch.tree.types import (
     Outcome,
     Pinned,
     Plan,
+    Refuted,
     Settled,
     Ticket,
     TicketId,
@@ -83,6 +84,15 @@ class Tree:
         self.apply(change)
         return (change,)
 
+    def refute(self, nodes: tuple[NodeId, ...], stage: str) -> tuple[Change, ...]:
+        """Plans that had passed failed the full judgement; the change is returned for the log.
+
+        Raises IllegalChange for the root and for a plan that has not passed.
+        """
+        change = Refuted(nodes, stage)
+        self.apply(change)
+        return (change,)
+
     def _next(self, rng: random.Random, changes: list[Change]) -> Issued:
         """Let the policy step until it names a ticket. Each step but the last takes a proposal off a finite queue."""
         opened, start = None, self._state.start
@@ -112,7 +122,7 @@ class Tree:
 
     @property
     def incumbent_reward(self) -> float:
-        """M(root): never falls."""
+        """M(root): falls only when the plan that holds it is refuted."""
         reward = self._state.root.best_reward
         assert reward is not None, "the root is measured"
         return reward
