@@ -14,6 +14,7 @@ from ksearch.store.changes import TreeEvent, to_change, to_edit
 from ksearch.store.errors import StoreError
 from ksearch.store.events import (
     ArmOpenedEvent,
+    BoundsKnown,
     BudgetBlocked,
     BudgetChanged,
     CandidateId,
@@ -173,6 +174,8 @@ class RunState:
     """Why no model call fits the budget any more; None while calls fit or none was tried."""
     why: dict[int, str] = field(default_factory=dict)
     surrogate: SurrogateState | None = None
+    bounds: BoundsKnown | None = None
+    """None in logs older than bounds, and where nothing is known of the device."""
     incumbent: IncumbentChanged | None = None
     root: RootSettled | None = None
     ended: RunEnded | None = None
@@ -271,6 +274,8 @@ class RunState:
                 candidate = self.candidates[event.candidate]
                 candidate.running, candidate.losses = None, candidate.losses + 1
                 candidate.device_seconds += event.device_seconds
+            case BoundsKnown():
+                self.bounds = event
             case RootSettled():
                 self._root(event)
             case IncumbentChanged():
