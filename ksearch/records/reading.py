@@ -12,6 +12,7 @@ from ksearch.definitions.schema import Definition, Solution
 from ksearch.errors import BadInput
 from ksearch.jobs import WORKLOADS
 from ksearch.judge.verdict import JudgedWorkload, Verdict
+from ksearch.profiling.bounds import Bounds
 from ksearch.records.building import (
     candidate_record,
     change_record,
@@ -146,6 +147,11 @@ class StoredRun:
     def subset(self) -> tuple[JudgedWorkload, ...]:
         """The stratified subset that an ordinary evaluation times."""
         return WORKLOADS.validate_json(self._log.get_blob(self._state.header.subset))
+
+    def bounds(self) -> Bounds | None:
+        """Floors of every workload of the full set and the ceilings they rest on, at that moment; None where `record().bounds` is."""
+        known = self._state.bounds
+        return None if known is None else Bounds.model_validate_json(self._log.get_blob(known.bounds))
 
     def times(self) -> dict[int, float]:
         """When each event was written, by its number, in seconds since the epoch."""

@@ -14,6 +14,7 @@ from ksearch.store.changes import TreeEvent, to_change, to_edit
 from ksearch.store.errors import StoreError
 from ksearch.store.events import (
     ArmOpenedEvent,
+    BoundsKnown,
     BudgetBlocked,
     BudgetChanged,
     CandidateId,
@@ -180,6 +181,8 @@ class RunState:
     why: dict[int, str] = field(default_factory=dict)
     surrogate: SurrogateState | None = None
     promotions: Promotions = field(default_factory=Promotions)
+    bounds: BoundsKnown | None = None
+    """None in logs older than bounds, and where nothing is known of the device."""
     incumbent: IncumbentChanged | None = None
     root: RootSettled | None = None
     ended: RunEnded | None = None
@@ -280,6 +283,8 @@ class RunState:
                 self._book_device(candidate, event)
             case PlanRefuted():
                 self._refuted(event, tree_done)
+            case BoundsKnown():
+                self.bounds = event
             case RootSettled():
                 self._root(event)
             case IncumbentChanged():
