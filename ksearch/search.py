@@ -28,6 +28,7 @@ from ksearch.pending import (
     WriteStep,
     next_step,
 )
+from ksearch.profiling.run import incumbent_above_floor, is_at_floor
 from ksearch.promotion import aftermath, gpu_seconds_kept, promotion, seconds_kept
 from ksearch.root import settle_root
 from ksearch.steering import take_requests
@@ -49,6 +50,8 @@ class Search:
     stop: threading.Event
     running: dict[Future[Answer], Step] = field(default_factory=dict)
     exhausted: bool = False
+    above_floor: dict[int, float | None] = field(default_factory=dict)
+    """By incumbent: how far it is above what the hardware allows."""
 
     @property
     def state(self) -> RunState:
@@ -81,7 +84,7 @@ class Search:
         affordable, queued = self.affordable(), self.filtering
         room = room_in_line(m, self.parts.parallel) - len(self.state.open_tickets)
         room = min(room, affordable) if not queued or affordable == 0 else room
-        if self.state.tree is None or room <= 0:
+        if self.state.tree is None or room <= 0 or self.at_floor():
             return
         asked = self.state.tree.ask(room, random.Random(f"{self.state.header.seed}/{self.state.settled_tickets}"))
         self.exhausted = asked.exhausted
@@ -222,6 +225,10 @@ class Search:
         """What ends a search once nothing is in flight."""
         if self.running or self.state.open_tickets:
             return None
+        if self.at_floor():
+            assert self.state.bounds is not None
+            floor = self.state.bounds.objective_floor_us
+            return RunEnded(status="done", reason=f"the incumbent is at the floor: the hardware allows no less than {floor:.3g} us")
         if self.exhausted:
             return RunEnded(status="done", reason="nothing left to try: every plan is settled and the planner has no more ideas")
         if self.affordable() == 0:
@@ -229,6 +236,15 @@ class Search:
             reason = f"budget spent: {', '.join(spent)}" if self.state.blocked is None else f"budget: {self.state.blocked}"
             return RunEnded(status="budget", reason=reason)
         return None
+
+    def at_floor(self) -> bool:
+        """Whether the hardware allows so little more that the user's setting ends the search."""
+        best = self.state.incumbent
+        if best is None:
+            return False
+        if best.candidate not in self.above_floor:
+            self.above_floor[best.candidate] = incumbent_above_floor(self.state, self.journal.log)
+        return is_at_floor(self.above_floor[best.candidate], self.state.settings.stop_above_floor)
 
     def wall_seconds(self) -> float:
         """Seconds of this run so far, all openings together."""

@@ -225,9 +225,10 @@ class Tree:
         """Where a descent begins now: the root, or a pinned node."""
         return self._state.start.id
 
-    def explanations(self) -> Iterator[Explanation]:
-        """Of every node, in the order they were opened; what siblings share is computed once."""
-        return map(Reader(self._state, self.policy).explain, self._state.nodes)
+    def explanations(self, ids: Iterable[NodeId] | None = None) -> Iterator[Explanation]:
+        """Of these nodes, in this order; without `ids` of all, in the order they were opened. What siblings share is computed once."""
+        chosen = self._state.nodes if ids is None else map(self._state.node, ids)
+        return map(Reader(self._state, self.policy).explain, chosen)
 
     def known_plans(self) -> KnownPlans:
         """Canonical keys of all plans, queued ones included. Live: it follows the tree."""

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from ksearch.store.events import (
     ArmOpenedEvent,
+    BoundsKnown,
     BudgetBlocked,
     BudgetChanged,
     CandidateWritten,
@@ -59,6 +60,8 @@ class Sitting:
     settles_root: bool
     tail: int = 0
     changes: tuple[BudgetChanged, ...] = ()
+    bounds: tuple[BoundsKnown, ...] = ()
+    """What it learnt of the device before it began."""
 
 
 def sittings_of(events: Sequence[Event]) -> Iterator[Sitting]:
@@ -88,7 +91,8 @@ def _sitting(part: Sequence[Event], changes: tuple[BudgetChanged, ...]) -> Sitti
                 current = []
     if current:
         batches.append(tuple(current))
-    return Sitting(tuple(batches), ending, any(isinstance(event, RootSettled) for event in part), tail, changes)
+    bounds = tuple(event for event in part if isinstance(event, BoundsKnown))
+    return Sitting(tuple(batches), ending, any(isinstance(event, RootSettled) for event in part), tail, changes, bounds)
 
 
 def _without_root(part: Sequence[Event]) -> Sequence[Event]:

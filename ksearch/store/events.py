@@ -112,10 +112,12 @@ class PastForecast(_Event):
 
 
 class SurrogateOpened(_Event):
-    """Candidates are forecast from here on. `samples` is a blob of judged samples of earlier runs to learn from."""
+    """Candidates are forecast from here on. `samples` is a blob of judged samples of earlier runs to learn from; `model` the
+    language model that is asked, if any: another one has a record of its own."""
 
     type: Literal["surrogate_opened"] = "surrogate_opened"
     forecaster: str
+    model: str | None = None
     samples: Digest | None = None
     past: tuple[PastForecast, ...] = ()
 
@@ -124,7 +126,8 @@ class ForecastMade(_Event):
     """A forecaster answered on a candidate, from what was known before its verdict. The quantiles are None when it had nothing to say.
 
     `m` is the number of candidates for each measurement at that moment, `audit` whether this one is measured whatever the
-    forecast says, `known` how many of this run's outcomes the forecaster had learnt from.
+    forecast says, `known` how many of this run's outcomes the forecaster had learnt from. `tokens` and `usd` are its share of
+    the model calls that it took, which are booked as calls.
     """
 
     type: Literal["forecast_made"] = "forecast_made"
@@ -247,6 +250,37 @@ class PlanRefuted(_Event):
     candidate: CandidateId
     nodes: tuple[int, ...]
     stage: str
+
+
+class RegimeBound(_Event):
+    """Of one regime: weighted means over its workloads, in microseconds. `weight` is its share of the objective."""
+
+    regime: str
+    weight: float
+    workloads: int
+    floor_us: float
+    launch_us: float
+    memory_us: float
+    compute_us: float
+    binds: Literal["memory", "compute", "launch"]
+
+
+class BoundsKnown(_Event):
+    """What the device allows on the run's full set of workloads: no kernel is faster than `floor_us` (see docs/profiling.md).
+
+    `bounds` is the blob with every workload's floor and the device's ceilings. `source` tells whether those were measured or come from a
+    datasheet, `basis` what of the inputs is counted. `objective_floor_us` is the mean that the objective takes: `floor_us` is always the
+    weighted arithmetic one.
+    """
+
+    type: Literal["bounds_known"] = "bounds_known"
+    bounds: Digest
+    source: Literal["measured", "datasheet"]
+    basis: Literal["declared", "all inputs", "outputs alone"]
+    floor_us: float
+    objective_floor_us: float
+    binds: Literal["memory", "compute", "launch"]
+    regimes: tuple[RegimeBound, ...]
 
 
 class IncumbentChanged(_Event):
@@ -397,6 +431,7 @@ class RunEnded(_Event):
 Event: TypeAlias = (
     RunCreated
     | Opened
+    | BoundsKnown
     | CandidateWritten
     | NothingWritten
     | SurrogateOpened

@@ -14,6 +14,7 @@ from ksearch.store.changes import TreeEvent, to_change, to_edit
 from ksearch.store.errors import StoreError
 from ksearch.store.events import (
     ArmOpenedEvent,
+    BoundsKnown,
     BudgetBlocked,
     BudgetChanged,
     CandidateId,
@@ -114,12 +115,6 @@ class Books:
         if not self._held(ticket):
             self.ledger.hold(_key(ticket), Amounts.of(evaluations=1, gpu_seconds=gpu_seconds))
 
-    def forecast(self, event: ForecastMade) -> None:
-        if event.tokens or event.usd:
-            cost = Amounts.of(tokens=event.tokens, usd=event.usd)
-            self.ledger.hold(f"forecast-{event.candidate}", cost)
-            self.ledger.settle(f"forecast-{event.candidate}", cost)
-
     def _held(self, ticket: int) -> bool:
         return _key(ticket) in self.ledger.reservations
 
@@ -186,6 +181,8 @@ class RunState:
     why: dict[int, str] = field(default_factory=dict)
     surrogate: SurrogateState | None = None
     promotions: Promotions = field(default_factory=Promotions)
+    bounds: BoundsKnown | None = None
+    """None in logs older than bounds, and where nothing is known of the device."""
     incumbent: IncumbentChanged | None = None
     root: RootSettled | None = None
     ended: RunEnded | None = None
@@ -286,6 +283,8 @@ class RunState:
                 self._book_device(candidate, event)
             case PlanRefuted():
                 self._refuted(event, tree_done)
+            case BoundsKnown():
+                self.bounds = event
             case RootSettled():
                 self._root(event)
             case IncumbentChanged():
@@ -367,8 +366,6 @@ class RunState:
         candidate = self.candidates[event.candidate]
         if isinstance(event, ForecastMade):
             self._foresee(event)
-            if self.books is not None:
-                self.books.forecast(event)
             if (verdict := candidate.verdicts.get("evaluate")) is not None:
                 self.surrogate.compare(verdict)
         elif isinstance(event, CandidateRetired):
