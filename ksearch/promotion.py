@@ -24,7 +24,10 @@ long again. On an H200, where a promotion costs ten evaluations, a search of 64 
 end: under a quarter of its time."""
 
 SLACK = 1.25
-"""A promotion is begun this much before a limit of time than the latest one took."""
+"""A promotion is given this much more time before a limit than the latest one took."""
+
+FIRST_SLACK = 2.5
+"""While only the root's own judgement is known, which had no opponent to be paired with: the contest takes about as long again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +69,14 @@ def promotion(state: RunState, *, at_once: bool) -> PromoteStep | None:
     return PromoteStep(contender.candidate) if at_once or _due(state) else None
 
 
-def seconds_kept(state: RunState) -> float:
-    """Wall-clock seconds before a time limit at which nothing new begins, so that what waits can still be promoted."""
-    limit, took = state.settings.budget.max_time_s, state.promotions.last_s
-    return 0.0 if limit is None else min(SLACK * took, limit / 2)
+def seconds_kept(state: RunState, ahead: int) -> float:
+    """Wall-clock seconds before a time limit at which nothing new begins, so that what waits can still be promoted.
+
+    `ahead` evaluations may be under way by then, and are answered first. Never more than half of the time there is.
+    """
+    limit, promotions = state.settings.budget.max_time_s, state.promotions
+    slack = SLACK if promotions.count else FIRST_SLACK
+    return 0.0 if limit is None else min(slack * promotions.last_s + ahead * promotions.evaluation_s, limit / 2)
 
 
 def gpu_seconds_kept(state: RunState) -> float:

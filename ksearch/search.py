@@ -137,7 +137,7 @@ class Search:
     def winding_down(self) -> bool:
         """Whether the time that is left belongs to a promotion."""
         limit = self.state.settings.budget.max_time_s
-        return limit is not None and self.wall_seconds() >= limit - seconds_kept(self.state)
+        return limit is not None and self.wall_seconds() >= limit - seconds_kept(self.state, self.parts.parallel)
 
     @property
     def filtering(self) -> bool:

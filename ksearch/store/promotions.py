@@ -44,6 +44,11 @@ class Promotions:
         """The fastest in waiting; the first measured among equals."""
         return max(self.waiting.values(), key=lambda one: (one.reward, -one.seen, -one.candidate), default=None)
 
+    @property
+    def evaluation_s(self) -> float:
+        """Of an evaluation on average; 0 before the first."""
+        return self.evaluating_s / self.answered if self.answered else 0.0
+
     def measured(self, candidate: CandidateId, reward: float) -> None:
         if reward > self.bar + LEAST_GAIN_LN:
             self.waiting[candidate] = Contender(candidate, reward, self.answered)
