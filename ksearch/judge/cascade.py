@@ -28,7 +28,7 @@ from ksearch.judge.inputs import InputSource
 from ksearch.judge.metronome import Metronomes
 from ksearch.judge.oracles import Oracle
 from ksearch.judge.oracles.base import Errors
-from ksearch.judge.paired import Contest, cpu_sentinel, cuda_sentinel, pair
+from ksearch.judge.paired import Contest, Times, Watch, cpu_sentinel, cuda_sentinel, pair
 from ksearch.judge.runner_handle import RunnerDied, RunnerError, RunnerTimeout
 from ksearch.judge.seeds import Seeds
 from ksearch.judge.session import Session
@@ -234,8 +234,12 @@ class Cascade:
 
         def open_block(number: int) -> Contest:
             sessions = kept or open_both()
-            turns = self.bench.clock.turns(self.checker, sessions, [item.workload for item in judged], number, self.progress.times)
-            return Contest(turns[0], turns[1], [] if kept else sessions)
+            workloads = [item.workload for item in judged]
+
+            def fight(watch: Watch) -> tuple[Times, Times]:
+                return self.bench.clock.duel(self.checker, sessions, workloads, number, self.progress.times, watch)
+
+            return Contest(fight, [] if kept else sessions)
 
         try:
             return pair(open_block, weights, self.job.objective, sentinel)

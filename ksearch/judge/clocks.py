@@ -11,7 +11,7 @@ from ksearch.definitions.schema import Workload
 
 if TYPE_CHECKING:
     from ksearch.judge.checks import Checker
-    from ksearch.judge.paired import Turn
+    from ksearch.judge.paired import Times, Watch
     from ksearch.judge.session import Session
 
 
@@ -43,8 +43,15 @@ class Clock(Protocol):
         """By workload."""
         ...
 
-    def turns(
-        self, checker: Checker, sessions: Sequence[Session], workloads: Sequence[Workload], block: int, known: dict[str, Timing]
-    ) -> list[Turn]:
-        """One turn-taker for each session, for one block; the k-th turns of all see the same inputs, while only one runs."""
+    def duel(
+        self,
+        checker: Checker,
+        sessions: Sequence[Session],
+        workloads: Sequence[Workload],
+        block: int,
+        known: dict[str, Timing],
+        watch: Watch,
+    ) -> tuple[Times, Times]:
+        """One block between two sessions: both see the same inputs, in the order A B B A, while only one runs. `watch` is called
+        between turns; `known` are the first one's times, by which the work is measured out."""
         ...
