@@ -107,6 +107,12 @@ class RunFacts:
         return None if self.root is None or self.root.candidate is None else self.candidates[self.root.candidate]
 
     @property
+    def fastest(self) -> CandidateState | None:
+        """The best that is known to pass an evaluation: who waits for promotion, else what was promoted."""
+        contender = self.promotions.contender
+        return self.best_known if contender is None else self.candidates[contender.candidate]
+
+    @property
     def evaluations(self) -> int:
         """Evaluations answered, the root's included (a duplicate served from the log is none)."""
         return sum("evaluate" in c.verdicts or (c.written.ticket is None and "promote" in c.verdicts) for c in self.candidates.values())
