@@ -33,6 +33,7 @@ from ksearch.llm.record import Answers
 from ksearch.prepare import Setup, parts_of, prepare
 from ksearch.profiling.run import learn_bounds
 from ksearch.report.progress import progress_view
+from ksearch.report.showtree import keep_tree
 from ksearch.report.summary import RunSummary, print_summary, summarise
 from ksearch.search import Search
 from ksearch.settings import Overlay, Settings, merge, parse_assignment, resolve
@@ -219,6 +220,8 @@ def _search(
             parts.evaluator.close()
     summary = summarise(journal.state, journal.log, ending, _write_incumbent(journal, paths))
     print_summary(summary, as_json)
+    journal.log.close()
+    keep_tree(paths.database, journal.state)
     if failure is not None:
         print(f"ksearch: {failure}", file=sys.stderr)  # noqa: T201
         return failure.exit_code
