@@ -141,16 +141,26 @@ def _incumbent_reward(state: RunState) -> float:
 
 
 def _first_in_line(state: RunState, candidate: CandidateState) -> bool:
-    """One promotion at a time: a running one first, then the candidate that was written first."""
+    """One promotion at a time: a running one first, then the best, after which others may not deserve theirs any more."""
     for ticket in state.open_tickets:
         other = state.candidate_of(ticket)
         if other is None or other.id == candidate.id:
             continue
         if other.running == "promote" or "promote" in other.verdicts:
             return False
-        if other.id < candidate.id and _wants_promotion(state, other):
+        if _wants_promotion(state, other) and _before(other, candidate):
             return False
     return True
+
+
+def _before(one: CandidateState, other: CandidateState) -> bool:
+    return (-_judged_reward(one), one.id) < (-_judged_reward(other), other.id)
+
+
+def _judged_reward(candidate: CandidateState) -> float:
+    reward = candidate.verdicts["evaluate"].reward
+    assert reward is not None
+    return reward
 
 
 def _wants_promotion(state: RunState, candidate: CandidateState) -> bool:

@@ -47,7 +47,7 @@ from ksearch.store.events import (
 from ksearch.store.fold import CandidateState, RunState
 from ksearch.store.journal import Journal
 from ksearch.surrogates.acquisition import MOST_CANDIDATES, drawn_as_audit
-from ksearch.translate import failed_stage, mean_latencies, reward
+from ksearch.translate import failed_stage, least_reward_to_promote, mean_latencies, reward
 from ksearch.tree.types import Cancelled, NodeId, Outcome, Proposed, Skipped, TicketId, Write, WriteMode
 from ksearch.worldmodel.document import revise
 from ksearch.worldmodel.types import Planned, Planner, Proposal, ProposeRequest, SearchView
@@ -153,9 +153,12 @@ class Steps:
 
     def judge(self, candidate: CandidateState, kind: Kind) -> Future[Answer]:
         """Hand a candidate to the evaluator; the intent is logged first. A promotion is paired with the incumbent."""
-        best = self.state.best_known
-        opponent = self.solution(best) if kind == "promote" and best is not None else None
-        job = self.parts.jobs.job(f"{self.state.header.run}/{candidate.id}/{kind}", kind, self.solution(candidate), opponent)
+        best, name = self.state.best_known, f"{self.state.header.run}/{candidate.id}"
+        opponent = None if best is None else self.solution(best)
+        job = self.parts.jobs.job(f"{name}/{kind}", kind, self.solution(candidate), opponent if kind == "promote" else None)
+        if kind == "evaluate" and opponent is not None and self.state.tree is not None and self.parts.evaluator.capabilities().keeps_jobs:
+            above = least_reward_to_promote(self.state.tree.incumbent_reward)
+            job = self.parts.jobs.offering(job, f"{name}/promote", opponent, above)
         self.journal.record(EvaluationStarted(candidate=candidate.id, kind=kind, gpu_seconds=self.parts.jobs.gpu_reservation))
         future: Future[Answer] = self.parts.evaluator.submit(job)  # type: ignore[assignment]
         return future

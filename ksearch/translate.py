@@ -65,7 +65,11 @@ def sigma_noise(verdict: Verdict) -> float:
 
 
 def deserves_promotion(candidate_reward: float, incumbent_reward: float) -> bool:
-    return candidate_reward > incumbent_reward + PROMOTION_FLOOR_LN
+    return candidate_reward > least_reward_to_promote(incumbent_reward)
+
+
+def least_reward_to_promote(incumbent_reward: float) -> float:
+    return incumbent_reward + PROMOTION_FLOOR_LN
 
 
 def failed_stage(verdict: Verdict) -> str:

@@ -177,4 +177,6 @@ def _budget_text(view: SearchView) -> str:
     """How much can still be tried: what few evaluations must reach takes larger steps."""
     limit = "" if view.most_evaluations is None else f" of {view.most_evaluations}"
     done = f" Evaluations so far: {view.evaluations}{limit}."
-    return done if view.together == 1 else f"{done} Up to {view.together} candidates are measured together, before anything is learnt from any of them."
+    if view.together == 1:
+        return done
+    return f"{done} Up to {view.together} candidates are measured together, before anything is learnt from any of them."
