@@ -97,7 +97,7 @@ class Search:
     @property
     def most_asking(self) -> int | None:
         """A model's answer brings several ideas, and costs as much as a kernel: a few at a time fill all slots."""
-        return None if self.parts.models is None else max(1, self.parts.parallel // IDEAS_AN_ANSWER)
+        return None if self.state.settings.planner != "llm" else max(1, self.parts.parallel // IDEAS_AN_ANSWER)
 
     def advance(self) -> None:
         """Take every open ticket one step on, and again while settling one frees another."""

@@ -72,7 +72,7 @@ Kind: TypeAlias = Literal["evaluate", "promote"]
 class Parts:
     """What a search is made of. `roots` are tried in order until one passes; the definition's reference ends the list.
 
-    `desk` forecasts candidates (None: all are measured). `models` books the calls of planner and coder when they ask models; then they
+    `desk` forecasts candidates (None: all are measured). `models` books the calls of whoever asks models; then planner and coder
     also get a view of the search and the kernels as text.
     """
 
@@ -106,7 +106,7 @@ class Steps:
             self.parts.desk.close()
 
     def serve(self) -> None:
-        """Book what planner and coder have asked of models since the last time."""
+        """Book what was asked of models since the last time."""
         if self.parts.models is not None:
             self.parts.models.serve(self.journal)
 
@@ -139,7 +139,7 @@ class Steps:
                 desk.history = History.load(self.journal.log.get_blob(begun.opened.samples))
             return
         samples = self.journal.put_blob(desk.history.dump()) if desk.history.samples else None
-        self.journal.record(SurrogateOpened(forecaster=desk.forecaster.name, samples=samples, past=desk.history.past))
+        self.journal.record(SurrogateOpened(forecaster=desk.forecaster.name, model=desk.model, samples=samples, past=desk.history.past))
 
     def forecast(self, candidates: Sequence[int]) -> tuple[ForecastBatch, Future[Answer]]:
         """Ask the desk about candidates, after it has learnt what was judged since it was asked last."""

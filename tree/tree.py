@@ -29,6 +29,7 @@ from ksearch.tree.types import (
     Pinned,
     Plan,
     Propose,
+    Refuted,
     Settled,
     Ticket,
     TicketId,
@@ -94,6 +95,15 @@ class Tree:
         """Planners that are being asked for ideas."""
         return sum(isinstance(ticket, Propose) for ticket in self._state.tickets.values())
 
+    def refute(self, nodes: tuple[NodeId, ...], stage: str) -> tuple[Change, ...]:
+        """Plans that had passed failed the full judgement; the change is returned for the log.
+
+        Raises IllegalChange for the root and for a plan that has not passed.
+        """
+        change = Refuted(nodes, stage)
+        self.apply(change)
+        return (change,)
+
     def _next(self, rng: random.Random, changes: list[Change], *, may_ask: bool) -> Issued | None:
         """Let the policy step until it names a ticket. Each step but the last takes a proposal off a finite queue."""
         opened, start = None, self._state.start
@@ -125,7 +135,7 @@ class Tree:
 
     @property
     def incumbent_reward(self) -> float:
-        """M(root): never falls."""
+        """M(root): falls only when the plan that holds it is refuted."""
         reward = self._state.root.best_reward
         assert reward is not None, "the root is measured"
         return reward

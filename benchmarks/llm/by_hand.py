@@ -37,7 +37,8 @@ def readable(body: Body) -> str:
     """System text, messages and forms of a request."""
     parts = [text_of(body.get("system"))]
     parts += [f"<!-- {message['role']} -->\n\n{text_of(message['content'])}" for message in body.get("messages", [])]
-    parts += [f"# Form {tool['name']}\n\n{tool.get('description', '')}\n\n{json.dumps(tool['input_schema'])}" for tool in body.get("tools", [])]
+    for tool in body.get("tools", []):
+        parts.append(f"# Form {tool['name']}\n\n{tool.get('description', '')}\n\n{json.dumps(tool['input_schema'])}")
     return "\n\n".join(parts) + "\n"
 
 

@@ -112,10 +112,12 @@ class PastForecast(_Event):
 
 
 class SurrogateOpened(_Event):
-    """Candidates are forecast from here on. `samples` is a blob of judged samples of earlier runs to learn from."""
+    """Candidates are forecast from here on. `samples` is a blob of judged samples of earlier runs to learn from; `model` the
+    language model that is asked, if any: another one has a record of its own."""
 
     type: Literal["surrogate_opened"] = "surrogate_opened"
     forecaster: str
+    model: str | None = None
     samples: Digest | None = None
     past: tuple[PastForecast, ...] = ()
 
@@ -124,7 +126,8 @@ class ForecastMade(_Event):
     """A forecaster answered on a candidate, from what was known before its verdict. The quantiles are None when it had nothing to say.
 
     `m` is the number of candidates for each measurement at that moment, `audit` whether this one is measured whatever the
-    forecast says, `known` how many of this run's outcomes the forecaster had learnt from.
+    forecast says, `known` how many of this run's outcomes the forecaster had learnt from. `tokens` and `usd` are its share of
+    the model calls that it took, which are booked as calls.
     """
 
     type: Literal["forecast_made"] = "forecast_made"

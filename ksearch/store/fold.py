@@ -110,12 +110,6 @@ class Books:
         if not self._held(ticket):
             self.ledger.hold(_key(ticket), Amounts.of(evaluations=1, gpu_seconds=gpu_seconds))
 
-    def forecast(self, event: ForecastMade) -> None:
-        if event.tokens or event.usd:
-            cost = Amounts.of(tokens=event.tokens, usd=event.usd)
-            self.ledger.hold(f"forecast-{event.candidate}", cost)
-            self.ledger.settle(f"forecast-{event.candidate}", cost)
-
     def _held(self, ticket: int) -> bool:
         return _key(ticket) in self.ledger.reservations
 
@@ -350,8 +344,6 @@ class RunState:
         candidate = self.candidates[event.candidate]
         if isinstance(event, ForecastMade):
             self._foresee(event)
-            if self.books is not None:
-                self.books.forecast(event)
             if (verdict := candidate.verdicts.get("evaluate")) is not None:
                 self.surrogate.compare(verdict)
         elif isinstance(event, CandidateRetired):
