@@ -8,6 +8,7 @@ from itertools import starmap
 
 from ksearch.budget import Resource
 from ksearch.records.history import History, Moment
+from ksearch.records.learning import prediction_record, spending_records
 from ksearch.records.model import (
     ActionRecord,
     BudgetRecord,
@@ -38,6 +39,7 @@ def run_record(state: RunState, history: History, meta: RunMeta, timer: str | No
         "nodes": nodes, "candidates": tuple(candidate_record(state, history, candidate) for candidate in state.candidates.values()),
         "tickets": tuple(ticket_record(state, history, ticket) for ticket in history.decisions),
         "progress": tuple(history.progress), "incumbents": tuple(history.incumbents), "techniques": technique_records(state),
+        "world_model_history": tuple(history.revisions), "predictions": prediction_record(state), "spending": spending_records(state),
     }  # fmt: skip
     return head_record(state, history, meta, timer).model_copy(update=rows)
 
