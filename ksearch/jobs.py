@@ -15,7 +15,7 @@ from ksearch.settings import EvaluationSettings, Settings
 from ksearch.translate import weights_of
 
 GPU_RESERVATION_S = 60.0
-"""GPU seconds set aside for a candidate in flight: what an evaluation with its promotion is meant to cost at most."""
+"""GPU seconds set aside for a candidate in flight: what an evaluation, or a promotion, is meant to cost at most."""
 
 WORKLOADS: TypeAdapter[tuple[JudgedWorkload, ...]] = TypeAdapter(tuple[JudgedWorkload, ...])
 """How sets of workloads are stored with a run."""
@@ -50,9 +50,9 @@ class JobFactory:
         limit = self.settings.budget.max_gpu_seconds
         return GPU_RESERVATION_S if limit is None else min(GPU_RESERVATION_S, limit)
 
-    def offering(self, job: Job, name: str, opponent: Solution, above: float) -> Job:
-        """An evaluation that is to be followed by the candidate's promotion, called `name`, if its reward is greater than `above`."""
-        return job.model_copy(update={"offer": Offer(above=above, promotion=self.job(name, "promote", job.solution, opponent))})
+    def offering(self, job: Job, name: str, opponent: Solution, bar: float) -> Job:
+        """An evaluation that is to be followed by the candidate's promotion, called `name`, if it is faster than what stood one."""
+        return job.model_copy(update={"offer": Offer(bar=bar, promotion=self.job(name, "promote", job.solution, opponent))})
 
     def job(self, name: str, kind: Literal["evaluate", "promote"], solution: Solution, opponent: Solution | None = None) -> Job:
         options: EvaluationSettings = self.settings.evaluation

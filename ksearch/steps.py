@@ -17,6 +17,7 @@ from ksearch.coder.types import Coder, Draft, NothingToWrite, WriteRequest
 from ksearch.definitions.schema import Solution
 from ksearch.errors import BadInput, Unavailable
 from ksearch.evaluators.base import Evaluator
+from ksearch.evaluators.places import in_rounds
 from ksearch.forecasting.candidates import SampleMaker
 from ksearch.forecasting.desk import Desk, Forecasts
 from ksearch.forecasting.history import History
@@ -27,6 +28,7 @@ from ksearch.llm.conversation import turns_of
 from ksearch.llm.desk import Desk as ModelDesk
 from ksearch.llm.desk import OutOfBudget
 from ksearch.pending import ForecastBatch, JudgeStep, PromoteStep, ProposeStep, RecallStep, SettleStep, Step, WriteStep
+from ksearch.promotion import CrownStep, RefuteStep
 from ksearch.store.changes import edit_record
 from ksearch.store.events import (
     CandidateRecalled,
@@ -41,13 +43,14 @@ from ksearch.store.events import (
     ModelCallLost,
     NothingWritten,
     PlanningFailed,
+    PlanRefuted,
     SurrogateOpened,
     WorldModelRevised,
 )
 from ksearch.store.fold import CandidateState, RunState
 from ksearch.store.journal import Journal
 from ksearch.surrogates.acquisition import MOST_CANDIDATES, drawn_as_audit
-from ksearch.translate import failed_stage, least_reward_to_promote, mean_latencies, reward
+from ksearch.translate import failed_stage, mean_latencies, reward
 from ksearch.tree.types import Cancelled, NodeId, Outcome, Proposed, Skipped, TicketId, Write, WriteMode
 from ksearch.worldmodel.document import revise
 from ksearch.worldmodel.types import Planned, Planner, Proposal, ProposeRequest, SearchView
@@ -156,12 +159,16 @@ class Steps:
         best, name = self.state.best_known, f"{self.state.header.run}/{candidate.id}"
         opponent = None if best is None else self.solution(best)
         job = self.parts.jobs.job(f"{name}/{kind}", kind, self.solution(candidate), opponent if kind == "promote" else None)
-        if kind == "evaluate" and opponent is not None and self.state.tree is not None and self.parts.evaluator.capabilities().keeps_jobs:
-            above = least_reward_to_promote(self.state.tree.incumbent_reward)
-            job = self.parts.jobs.offering(job, f"{name}/promote", opponent, above)
-        self.journal.record(EvaluationStarted(candidate=candidate.id, kind=kind, gpu_seconds=self.parts.jobs.gpu_reservation))
+        if kind == "evaluate" and opponent is not None and in_rounds(self.state.settings.evaluator):
+            job = self.parts.jobs.offering(job, f"{name}/promote", opponent, self.state.promotions.bar)
+        self.journal.record(EvaluationStarted(candidate=candidate.id, kind=kind, gpu_seconds=self._reservation(kind)))
         future: Future[Answer] = self.parts.evaluator.submit(job)  # type: ignore[assignment]
         return future
+
+    def _reservation(self, kind: Kind) -> float:
+        """A promotion may be the last that the budget pays: it takes what is left where that is less."""
+        wanted, left = self.parts.jobs.gpu_reservation, self.state.ledger.remaining.gpu_seconds
+        return wanted if kind == "evaluate" or left is None else min(wanted, float(left))
 
     def _in_pool(self, call: Callable[[Request], Answer], request: Request) -> Future[Answer]:
         return self.pool.submit(_within_budget, call, request)
@@ -362,14 +369,18 @@ class Steps:
     # ------------------------------------------------------------------ settle
 
     def settle(self, step: SettleStep) -> None:
-        """Tell the tree; a promoted candidate becomes the incumbent in the same transaction."""
-        before: tuple[Event, ...] = ()
-        if step.promoted is not None:
-            promotion = self.state.candidates[step.promoted].verdicts["promote"]
+        self.tell(step.ticket, step.outcome)
+
+    def conclude(self, step: CrownStep | RefuteStep) -> None:
+        """Log what a promotion's verdict leads to."""
+        if isinstance(step, CrownStep):
+            promotion = self.state.candidates[step.candidate].verdicts["promote"]
             assert promotion.latency_us is not None
             assert promotion.baseline_us is not None
-            before = (IncumbentChanged(candidate=step.promoted, latency_us=promotion.latency_us, baseline_us=promotion.baseline_us),)
-        self.tell(step.ticket, step.outcome, *before)
+            crowned = IncumbentChanged(candidate=step.candidate, latency_us=promotion.latency_us, baseline_us=promotion.baseline_us)
+            self.journal.record(crowned, durable=True)
+        else:
+            self.journal.record(PlanRefuted(candidate=step.candidate, nodes=step.nodes, stage=step.stage), durable=True)
 
     def retire(self, retirement: Retirement) -> None:
         """A candidate goes unmeasured. At the end of the budget its attempt is given back: nothing was decided about it."""

@@ -1,16 +1,18 @@
 """Promotions taken up where the judge is, without asking the search first.
 
-The search would promote the best candidate of a round against its incumbent, then the next best against the winner. What it
-will ask is decided here by the same rule, so that its question finds an answer waiting.
+The search will have the fastest candidate of a round judged in full against its incumbent, and the next one only if that fails. What
+it will ask is decided here by the same rule, so that its question finds an answer waiting.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ksearch.definitions.schema import Solution
-from ksearch.judge.verdict import Job, Status, Verdict
+from ksearch.judge.verdict import Job, Offer, Status, Verdict
+from ksearch.store.promotions import LEAST_GAIN_LN
 from ksearch.translate import reward
 
 
@@ -21,45 +23,51 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Won:
-    """A promotion that was won: who won it, and by how much (nats)."""
+class Due:
+    """A candidate that passed its evaluation with an offer; `gained` is its reward."""
 
-    winner: Solution
-    gain: float
+    gained: float
+    offer: Offer
 
 
 def next_offer(judged: Sequence[Judged]) -> Job | None:
-    """The promotion of the best candidate that deserves one and has had none; None when there is no more."""
-    promotions = [one for one in judged if one.job.kind == "promote"]
-    asked = {one.job.job for one in promotions}
-    won = _wins(promotions)
-    due = [(gained, one) for one in judged if (gained := _reward_of(one)) is not None and one.job.offer is not None]
-    for gained, one in sorted(due, key=lambda pair: (-pair[0], pair[1].job.job)):
-        assert one.job.offer is not None
-        promotion, above = _against_the_best(one.job.offer.promotion, one.job.offer.above, won)
-        if promotion.job not in asked and gained > above:
-            return promotion
+    """The promotion of the fastest candidate of a run that deserves one and had none; None when there is no more."""
+    runs = dict.fromkeys(_run_of(one.job) for one in judged)
+    found = (_next_of_run([one for one in judged if _run_of(one.job) == run]) for run in runs)
+    return next((promotion for promotion in found if promotion is not None), None)
+
+
+def _next_of_run(judged: Sequence[Judged]) -> Job | None:
+    """Runs that begin with the same kernel in one folder have incumbents of their own."""
+    promotions = {one.job.job: one for one in judged if one.job.kind == "promote"}
+    due = sorted(filter(None, map(_due, judged)), key=lambda one: (-one.gained, one.offer.promotion.job))
+    stood = [one.gained for one in due if _passed(promotions.get(one.offer.promotion.job))]
+    for one in due:
+        if one.offer.promotion.job not in promotions and one.gained > max(one.offer.bar, *stood, -math.inf) + LEAST_GAIN_LN:
+            return _against_the_best(one.offer.promotion, list(promotions.values()))
     return None
 
 
-def _wins(promotions: Sequence[Judged]) -> dict[tuple[str, str], Won]:
-    """By the run and the digest of who lost: several runs may begin with the same kernel in one folder."""
-    found = {}
-    for one in promotions:
-        paired, opponent = one.verdict.paired, one.job.opponent
-        if one.verdict.status is Status.PASSED and paired is not None and paired.promoted and opponent is not None:
-            found[_run_of(one.job), opponent.digest] = Won(one.job.solution, paired.mean)
-    return found
-
-
-def _against_the_best(promotion: Job, above: float, won: dict[tuple[str, str], Won]) -> tuple[Job, float]:
-    """The opponent may have lost meanwhile: then it is who won, with as much more to beat."""
-    run, opponent, seen = _run_of(promotion), promotion.opponent, set[str]()
-    while opponent is not None and (run, opponent.digest) in won and opponent.digest not in seen:
+def _against_the_best(promotion: Job, promotions: Sequence[Judged]) -> Job:
+    """The opponent may have lost meanwhile: then it is who won."""
+    winners = {one.job.opponent.digest: one.job.solution for one in promotions if _won(one) and one.job.opponent is not None}
+    opponent, seen = promotion.opponent, set[str]()
+    while opponent is not None and opponent.digest in winners and opponent.digest not in seen:
         seen.add(opponent.digest)
-        step = won[run, opponent.digest]
-        opponent, above = step.winner, above + step.gain
-    return promotion.model_copy(update={"opponent": opponent}), above
+        opponent = winners[opponent.digest]
+    return _facing(promotion, opponent)
+
+
+def _facing(promotion: Job, opponent: Solution | None) -> Job:
+    return promotion.model_copy(update={"opponent": opponent})
+
+
+def _passed(one: Judged | None) -> bool:
+    return one is not None and one.verdict.status is Status.PASSED
+
+
+def _won(one: Judged) -> bool:
+    return _passed(one) and one.verdict.paired is not None and one.verdict.paired.promoted
 
 
 def _run_of(job: Job) -> str:
@@ -67,9 +75,9 @@ def _run_of(job: Job) -> str:
     return job.job.rsplit("/", 2)[0]
 
 
-def _reward_of(one: Judged) -> float | None:
-    """Of an evaluation that passed."""
-    if one.job.kind != "evaluate" or one.verdict.status is not Status.PASSED:
+def _due(one: Judged) -> Due | None:
+    job = one.job
+    if job.kind != "evaluate" or job.offer is None or not _passed(one):
         return None
-    weights = {judged.workload.uuid: judged.weight for judged in one.job.workloads}
-    return reward(one.verdict, weights, one.job.objective)
+    weights = {judged.workload.uuid: judged.weight for judged in job.workloads}
+    return Due(reward(one.verdict, weights, job.objective), job.offer)

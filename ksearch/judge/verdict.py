@@ -105,12 +105,13 @@ class Job(Frozen):
 
 
 class Offer(Frozen):
-    """The promotion that will be asked for if the candidate's reward (nats over the baseline) is greater than `above`.
+    """The promotion that will be asked for if the candidate is the fastest of its round, and faster than what stood a full judgement:
+    `bar`, as a reward (nats over the baseline).
 
     A place that judges folders takes it up at once: asking again would cost another way there and back.
     """
 
-    above: float
+    bar: float
     promotion: Job
 
 

@@ -30,7 +30,7 @@ class EntryRecord(Record):
     """May be empty for a hypothesis or a question, never for a lesson."""
 
 
-class ChangeRecord(Record):
+class AmendmentRecord(Record):
     """One edit that took effect: `ids` and `texts` as the planner gave them."""
 
     op: Literal["insert", "update", "split", "merge", "prune"]
@@ -53,7 +53,7 @@ class RevisionRecord(Record):
     """Answered by then."""
     honesty: float
     """Share of a claimed gain that the search believed then, 0 to 1."""
-    changes: tuple[ChangeRecord, ...]
+    changes: tuple[AmendmentRecord, ...]
     refused: tuple[str, ...]
     """Why other edits of the same answer did not take effect."""
     entries: tuple[EntryRecord, ...]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ksearch.briefing.view import claims_of
 from ksearch.llm.spending import spent_on
-from ksearch.records.beliefs import ChangeRecord, CitedRecord, EntryRecord, PredictionRecord, RevisionRecord, SpendingRecord
+from ksearch.records.beliefs import AmendmentRecord, CitedRecord, EntryRecord, PredictionRecord, RevisionRecord, SpendingRecord
 from ksearch.store.events import EditRecord, WorldModelRevised
 from ksearch.store.fold import RunState
 from ksearch.tree import NodeStatus, NodeView, Tree
@@ -27,8 +27,8 @@ def revision_record(event: WorldModelRevised, state: RunState, node: int, seq: i
     )  # fmt: skip
 
 
-def _change(edit: EditRecord) -> ChangeRecord:
-    return ChangeRecord(op=edit.op, kind=edit.kind, ids=edit.ids, texts=edit.texts, refuted_by=edit.refuted_by, nodes=edit.nodes)
+def _change(edit: EditRecord) -> AmendmentRecord:
+    return AmendmentRecord(op=edit.op, kind=edit.kind, ids=edit.ids, texts=edit.texts, refuted_by=edit.refuted_by, nodes=edit.nodes)
 
 
 def _entry(tree: Tree, entry: Entry) -> EntryRecord:

@@ -25,6 +25,7 @@ from tests.llm.conftest import DEFINITION, ROOT, Bench
 from tests.llm.messages_server import serving
 
 TOGETHER = 8
+LIMITS = {"llm": {"concurrency": TOGETHER}, "evaluator": "bundle:work"}
 
 
 @dataclass
@@ -84,7 +85,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("quick")
 def test_a_round_needs_one_visit_promotions_included(tmp_path: Path) -> None:
     with serving(Diligent(seed=3, failing=0.2)) as server:
-        bench = Rounds(tmp_path / "run", server.url, {"budget": {"max_evaluations": 33}, "llm": {"concurrency": 8}}, parallel=TOGETHER)
+        bench = Rounds(tmp_path / "run", server.url, {**LIMITS, "budget": {"max_evaluations": 33}}, parallel=TOGETHER)
         search = bench.search_in_rounds()
     state = bench.state
     promoted = [c for c in state.candidates.values() if "promote" in c.verdicts and c.written.ticket is not None]
@@ -109,7 +110,7 @@ def test_the_first_answer_fills_a_round(tmp_path: Path) -> None:
         return Diligent(seed=1)(body)
 
     with serving(brain) as server:  # type: ignore[arg-type]
-        bench = Rounds(tmp_path / "run", server.url, {"budget": {"max_evaluations": 9}, "llm": {"concurrency": 8}}, parallel=TOGETHER)
+        bench = Rounds(tmp_path / "run", server.url, {**LIMITS, "budget": {"max_evaluations": 9}}, parallel=TOGETHER)
         search = bench.search_in_rounds()
     assert search.visits == [1, TOGETHER]
     assert "Propose 8 next steps" in str(plans[0])
@@ -128,7 +129,7 @@ def job(name: str, speedup: float, **changes: object) -> Job:
 
 def test_an_offer_is_no_part_of_the_question() -> None:
     plain = job("one", 2.0)
-    offered = plain.model_copy(update={"offer": Offer(above=0.0, promotion=plain)})
+    offered = plain.model_copy(update={"offer": Offer(bar=0.0, promotion=plain)})
     assert offered.question == plain.question
 
 
@@ -140,7 +141,7 @@ def test_offers_end_with_the_best_and_ask_each_candidate_once(speeds: list[float
     for index, speed in enumerate(speeds):
         evaluated = job(f"r/{index}/evaluate", speed)
         promotion = job(f"r/{index}/promote", speed, kind="promote", opponent=root)
-        jobs.append(evaluated.model_copy(update={"offer": Offer(above=0.005, promotion=promotion)}))
+        jobs.append(evaluated.model_copy(update={"offer": Offer(bar=0.0, promotion=promotion)}))
     known = [Judged(one, judged(one)) for one in jobs]
     asked = []
     while (offer := next_offer(known[::-1])) is not None:
@@ -160,7 +161,7 @@ def test_runs_in_one_folder_have_incumbents_of_their_own() -> None:
     known = []
     for run, speed in (("a", 3.0), ("b", 2.0)):
         promotion = job(f"{run}/1/promote", speed, kind="promote", opponent=root)
-        evaluated = job(f"{run}/1/evaluate", speed).model_copy(update={"offer": Offer(above=0.005, promotion=promotion)})
+        evaluated = job(f"{run}/1/evaluate", speed).model_copy(update={"offer": Offer(bar=0.0, promotion=promotion)})
         known.append(Judged(evaluated, judged(evaluated)))
     first = next_offer(known)
     assert first is not None
