@@ -23,6 +23,7 @@ from ksearch.store.events import Opened, RunEnded
 from tests.llm.brain import Diligent, plan, proposal, task_of
 from tests.llm.conftest import DEFINITION, ROOT, Bench
 from tests.llm.messages_server import serving
+from tests.llm.test_replay import replay_of
 
 TOGETHER = 8
 LIMITS = {"llm": {"concurrency": TOGETHER}, "evaluator": "bundle:work"}
@@ -97,6 +98,7 @@ def test_a_round_needs_one_visit_promotions_included(tmp_path: Path) -> None:
     assert max(search.visits) == TOGETHER
     asked = {path.name for path in search.folder.glob(f"*{JOB_SUFFIX}")}
     assert len(asked) == 33 + len(promoted), "nobody was promoted whom the search did not ask for"
+    replay_of(bench, tmp_path)
 
 
 @pytest.mark.usefixtures("quick")
