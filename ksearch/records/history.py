@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ksearch.records.beliefs import RevisionRecord
+from ksearch.records.learning import revision_record
 from ksearch.records.model import IncumbentRecord, ProgressRow
 from ksearch.store.events import (
     ArmOpenedEvent,
@@ -16,6 +18,7 @@ from ksearch.store.events import (
     PlanRefuted,
     TicketIssued,
     TicketSettled,
+    WorldModelRevised,
 )
 from ksearch.store.fold import RunState
 
@@ -53,6 +56,7 @@ class History:
     progress: list[ProgressRow] = field(default_factory=list)
     incumbents: list[IncumbentRecord] = field(default_factory=list)
     evaluations: int = 0
+    revisions: list[RevisionRecord] = field(default_factory=list)
     refuted: bool = False
     """The best so far was taken back since the last answer."""
 
@@ -75,6 +79,9 @@ class History:
                 decision.settled, decision.settled_at = event, now
             case EvaluationSettled():
                 self._answered(event, now, state)
+            case WorldModelRevised():
+                node = self.decisions[event.ticket].issued.node
+                self.revisions.append(revision_record(event, state, node, now.seq, now.at_s, self.evaluations))
             case IncumbentChanged():
                 self.incumbents.append(_incumbent(event, now, state))
                 # The answer that won the promotion was noted an event earlier: it is what changed the incumbent.
