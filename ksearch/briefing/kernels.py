@@ -20,7 +20,7 @@ def kernel_text(solution: Solution, verdict: Verdict | None, workloads: Mapping[
     lines = ["# The kernel", "", f"Language {spec.language}, entry point {spec.entry_point}."]
     if verdict is not None and verdict.stage is None and verdict.workloads:
         lines += ["Measured latency:", latency_text(verdict, workloads)]
-    if verdict is not None and (report := compiler_text(verdict)):
+    if verdict is not None and verdict.compile is not None and (report := compiler_text(verdict.compile)):
         lines.append(f"Compiler: {report}.")
     for source in solution.sources:
         kind = FENCE.get(source.path.rpartition(".")[2], "")

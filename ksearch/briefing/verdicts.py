@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from ksearch.definitions.schema import Definition, Workload
-from ksearch.judge.verdict import JudgedWorkload, Verdict, WorkloadResult
+from ksearch.judge.verdict import CompileReport, JudgedWorkload, Verdict, WorkloadResult
 from ksearch.report.text import us
 
 LOG_CHARACTERS = 2_400
@@ -80,14 +80,18 @@ def _regime_text(name: str, rows: list[WorkloadResult], total: float, workloads:
     return f"- {name} ({weight / total:.0%} of the weight): mean {us(mean)} us; {each}"
 
 
-def compiler_text(verdict: Verdict) -> str:
-    report = verdict.compile
-    if report is None:
-        return ""
+def compiler_text(report: CompileReport) -> str:
+    """One line; empty where the compiler told nothing."""
     known = {
-        "registers a thread": report.registers, "bytes spilled": report.spill_bytes, "bytes of static shared memory": report.shared_bytes,
+        "kernels": report.kernels, "registers a thread": report.registers, "bytes spilled": report.spill_bytes,
+        "bytes of stack a thread": report.stack_bytes, "bytes of static shared memory": report.shared_bytes,
+        "bytes of dynamic shared memory": report.dynamic_shared_bytes,
     }  # fmt: skip
-    return ", ".join(f"{value} {name}" for name, value in known.items() if value is not None)
+    words = [f"{value} {name}" for name, value in known.items() if value is not None]
+    if report.tensor_instructions is not None:
+        kinds = f" ({', '.join(report.tensor_kinds)})" if report.tensor_kinds else ""
+        words.append(f"{report.tensor_instructions} of {report.instructions} instructions on the matrix units{kinds}")
+    return ", ".join(words)
 
 
 def fenced(text: str) -> str:
