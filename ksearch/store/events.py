@@ -261,6 +261,8 @@ class BoundsKnown(_Event):
 
     type: Literal["bounds_known"] = "bounds_known"
     bounds: Digest
+    op_class: str
+    """The definition's op_type."""
     source: Literal["measured", "datasheet"]
     basis: Literal["declared", "all inputs", "outputs alone"]
     floor_us: float

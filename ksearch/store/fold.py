@@ -6,11 +6,11 @@ the same state. Nothing here reads a clock, a file or a random number.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ksearch.budget import Amounts, Ledger, LedgerError, Limits
 from ksearch.settings import BudgetSettings, Settings
-from ksearch.store.changes import TreeEvent, to_change, to_edit
+from ksearch.store.changes import TreeEvent, facts_of, to_change, to_edit
 from ksearch.store.errors import StoreError
 from ksearch.store.events import (
     ArmOpenedEvent,
@@ -276,6 +276,7 @@ class RunState:
                 candidate.device_seconds += event.device_seconds
             case BoundsKnown():
                 self.bounds = event
+                self.document = replace(self.document, operator=facts_of(event))
             case RootSettled():
                 self._root(event)
             case IncumbentChanged():
