@@ -29,6 +29,7 @@ from ksearch.pending import (
     next_step,
 )
 from ksearch.profiling.run import incumbent_above_floor, is_at_floor
+from ksearch.promotion import aftermath, gpu_seconds_kept, promotion, seconds_kept
 from ksearch.root import settle_root
 from ksearch.steering import take_requests
 from ksearch.steps import Answer, Parts, Steps
@@ -114,6 +115,29 @@ class Search:
                         self.running[self.steps.start(step)] = step
             self.forecast(forecasts)
             settled = self.release(ready) or settled
+        self.promote()
+
+    def promote(self) -> None:
+        """Conclude the promotion that was answered, and begin the next when its time has come."""
+        while (step := aftermath(self.state)) is not None:
+            self.steps.conclude(step)
+        chosen = promotion(self.state, at_once=self.promotion_is_due())
+        if chosen is not None and chosen not in self.running.values() and self.may_promote():
+            self.running[self.steps.start(chosen)] = chosen
+
+    def promotion_is_due(self) -> bool:
+        """Whether the fastest in waiting is promoted whatever may still come: because nothing will, or its time is up."""
+        over = not self.running and not self.state.open_tickets and (self.exhausted or self.affordable() == 0)
+        return over or self.winding_down()
+
+    def may_promote(self) -> bool:
+        left = self.state.ledger.remaining.gpu_seconds
+        return not self.state.ledger.exceeded and (left is None or float(left) >= self.state.promotions.last_device_s)
+
+    def winding_down(self) -> bool:
+        """Whether the time that is left belongs to a promotion."""
+        limit = self.state.settings.budget.max_time_s
+        return limit is not None and self.wall_seconds() >= limit - seconds_kept(self.state, self.parts.parallel)
 
     @property
     def filtering(self) -> bool:
@@ -179,13 +203,13 @@ class Search:
     def affordable(self) -> int:
         """How many more evaluations the budget can promise."""
         remaining, reservation = self.state.ledger.remaining, self.parts.jobs.gpu_reservation
-        if self.state.ledger.exceeded or self.state.blocked is not None:
+        if self.state.ledger.exceeded or self.state.blocked is not None or self.winding_down():
             return 0
         counts: list[int] = [self.parts.parallel]
         if remaining.evaluations is not None:
             counts.append(remaining.evaluations)
         if remaining.gpu_seconds is not None and reservation > 0:
-            counts.append(int(float(remaining.gpu_seconds) // reservation))
+            counts.append(int((float(remaining.gpu_seconds) - gpu_seconds_kept(self.state)) // reservation))
         return max(0, min(counts))
 
     def interruption(self) -> RunEnded | None:

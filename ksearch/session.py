@@ -76,12 +76,12 @@ def new_run(settings: Settings, *, runs_dir: Path | None, name: str | None, as_j
 
     `reuse` names a run whose model answers are taken where a request is the same, instead of asking and paying again.
     """
-    setup, record = prepare(settings), answers_of(reuse, runs_dir)
+    setup, models = prepare(settings), ModelDesk(answers_of(reuse, runs_dir))
     run = check_name(name) if name is not None else _run_id(setup)
     paths = RunPaths(default_runs_dir(runs_dir) / run)
     with EventLog.create(paths.database) as log:
         journal = Journal.create(log, _header(run, setup, log), settings)
-        return _search(journal, setup, paths, as_json, desk=_desk(setup, paths), resumed=False, record=record)
+        return _search(journal, setup, paths, as_json, desk=_desk(setup, models, paths), resumed=False, models=models)
 
 
 def resume_run(run: str, *, assignments: tuple[str, ...], runs_dir: Path | None, as_json: bool) -> int:
@@ -94,7 +94,8 @@ def resume_run(run: str, *, assignments: tuple[str, ...], runs_dir: Path | None,
             settings = _changed_budget(journal.state.settings, assignments)
             journal.record(BudgetChanged(budget=settings.budget), durable=True)
             setup = replace(setup, settings=settings)
-        return _search(journal, setup, paths, as_json, desk=_desk(setup, None, journal.state), resumed=True)
+        models = ModelDesk()
+        return _search(journal, setup, paths, as_json, desk=_desk(setup, models, None, journal.state), resumed=True, models=models)
 
 
 def answers_of(run: str | None, runs_dir: Path | None) -> Record | None:
@@ -117,8 +118,8 @@ def branch_run(source: str, overlay: Overlay, *, runs_dir: Path | None, name: st
         with log:
             journal = plant(branch, old, log)
             old.close()
-            noted = replace(setup, notes=(branch.note, *setup.notes))
-            return _search(journal, noted, paths, as_json, desk=_desk(setup, paths, journal.state), resumed=False)
+            noted, models = replace(setup, notes=(branch.note, *setup.notes)), ModelDesk()
+            return _search(journal, noted, paths, as_json, desk=_desk(setup, models, paths, journal.state), resumed=False, models=models)
 
 
 def open_state(run: str, runs_dir: Path | None) -> RunState:
@@ -188,7 +189,7 @@ def _changed_budget(settings: Settings, assignments: tuple[str, ...]) -> Setting
     return resolve([settings.model_dump(mode="python"), merge(overlays)])
 
 
-def _desk(setup: Setup, paths: RunPaths | None, state: RunState | None = None) -> Desk | None:
+def _desk(setup: Setup, models: ModelDesk, paths: RunPaths | None, state: RunState | None = None) -> Desk | None:
     """The forecaster of the settings, or the one that a resumed run began with: its record is that one's."""
     name = choose_forecaster(setup.settings).name
     if state is not None and state.surrogate is not None:
@@ -196,14 +197,14 @@ def _desk(setup: Setup, paths: RunPaths | None, state: RunState | None = None) -
     if name is None:
         return None
     runs = None if paths is None else paths.folder.parent
-    return desk_for(name, runs=runs, definition=setup.definition.name, device_name=setup.device.name)
+    return desk_for(name, setup.settings, models, runs=runs, definition=setup.definition.name, device_name=setup.device.name)
 
 
 def _search(
-    journal: Journal, setup: Setup, paths: RunPaths, as_json: bool, *, desk: Desk | None, resumed: bool, record: Record | None = None
+    journal: Journal, setup: Setup, paths: RunPaths, as_json: bool, *, desk: Desk | None, resumed: bool, models: ModelDesk
 ) -> int:
     view = progress_view(journal.state, setup.notes, paths, live=not as_json and sys.stderr.isatty(), resumed=resumed)
-    parts = replace(parts_of(setup, ModelDesk(record)), desk=desk)
+    parts = replace(parts_of(setup, models), desk=desk)
     journal.observers.append(view.observe)
     failure: KsearchError | None = None
     with stop_on_signals() as stop:

@@ -65,6 +65,8 @@ class LlmSettings(_Model):
     """None, here and for the other roles: `model`."""
     coder_model: str | None = None
     surrogate_model: str | None = None
+    """Who forecasts with `surrogate: llm`, or as one more member with `surrogate: ensemble`. None: claude-haiku-5-5 where `model` is
+    Anthropic's, else `model`; an ensemble then has no such member."""
     effort: Effort | None = "medium"
     """How hard to think, for models that take it. None leaves it to the model."""
     max_output_tokens: Annotated[int, Field(ge=256, le=128_000)] = 24_000

@@ -28,6 +28,7 @@ from ksearch.tree.types import (
     Outcome,
     Pinned,
     Plan,
+    Refuted,
     Settled,
     Ticket,
     TicketId,
@@ -83,6 +84,15 @@ class Tree:
         self.apply(change)
         return (change,)
 
+    def refute(self, nodes: tuple[NodeId, ...], stage: str) -> tuple[Change, ...]:
+        """Plans that had passed failed the full judgement; the change is returned for the log.
+
+        Raises IllegalChange for the root and for a plan that has not passed.
+        """
+        change = Refuted(nodes, stage)
+        self.apply(change)
+        return (change,)
+
     def _next(self, rng: random.Random, changes: list[Change]) -> Issued:
         """Let the policy step until it names a ticket. Each step but the last takes a proposal off a finite queue."""
         opened, start = None, self._state.start
@@ -112,7 +122,7 @@ class Tree:
 
     @property
     def incumbent_reward(self) -> float:
-        """M(root): never falls."""
+        """M(root), the greatest measured reward: falls only when the plan that holds it is refuted."""
         reward = self._state.root.best_reward
         assert reward is not None, "the root is measured"
         return reward
@@ -185,7 +195,7 @@ class Tree:
         return self._state.node(id).best_reward
 
     def best_node(self) -> NodeView:
-        """The node of the incumbent."""
+        """The node of the greatest measured reward."""
         return self.node(best_node(self._state).id)
 
     def arms(self, id: NodeId) -> tuple[ArmOutcome, ...]:
@@ -215,9 +225,10 @@ class Tree:
         """Where a descent begins now: the root, or a pinned node."""
         return self._state.start.id
 
-    def explanations(self) -> Iterator[Explanation]:
-        """Of every node, in the order they were opened; what siblings share is computed once."""
-        return map(Reader(self._state, self.policy).explain, self._state.nodes)
+    def explanations(self, ids: Iterable[NodeId] | None = None) -> Iterator[Explanation]:
+        """Of these nodes, in this order; without `ids` of all, in the order they were opened. What siblings share is computed once."""
+        chosen = self._state.nodes if ids is None else map(self._state.node, ids)
+        return map(Reader(self._state, self.policy).explain, chosen)
 
     def known_plans(self) -> KnownPlans:
         """Canonical keys of all plans, queued ones included. Live: it follows the tree."""

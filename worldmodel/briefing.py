@@ -178,5 +178,14 @@ def standing_text(view: SearchView) -> str:
     here = "not measured" if view.reward is None else f"{factor(view.reward)} over the baseline"
     return (
         f"This kernel (node {view.node}) is {here}, the starting kernel {factor(view.root_reward)}, "
-        f"the best kernel so far {factor(view.best_reward)}."
+        f"the best kernel so far {factor(view.best_reward)}.{_budget_text(view)}"
     )
+
+
+def _budget_text(view: SearchView) -> str:
+    """How much can still be tried: what few evaluations must reach takes larger steps."""
+    limit = "" if view.most_evaluations is None else f" of {view.most_evaluations}"
+    done = f" Evaluations so far: {view.evaluations}{limit}."
+    if view.together == 1:
+        return done
+    return f"{done} Up to {view.together} candidates are measured together, before anything is learnt from any of them."

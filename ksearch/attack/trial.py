@@ -72,6 +72,10 @@ class Trials:
         for entry, future in waiting:
             yield self._result(entry, future.result())
 
+    def verdict(self, entry: Entry) -> Verdict:
+        """The judge's answer alone, with no twin to compare with."""
+        return self._submit(entry, "evaluate").result()
+
     def _first(self, entry: Entry) -> Future[Verdict]:
         if entry.hack is not None and entry.may_pass and entry.twin not in self._twins:
             self._twins[entry.twin] = self._submit(self.by_name[entry.twin], "evaluate")
@@ -109,13 +113,23 @@ class Trials:
         ratio = latency(verdict) / latency(self._twins[entry.twin].result())
         if ratio > SUSPICIOUS and entry.may_pass:
             return Result(entry, Outcome.NEUTRALISED, verdict, ratio)
-        contest = self._submit(entry, "promote", twin).result()
-        if contest.status is Status.INFRASTRUCTURE:
-            return Result(entry, Outcome.NOT_JUDGED, contest, ratio)
-        if contest.status is not Status.PASSED or contest.paired is None:
-            return Result(entry, Outcome.REJECTED, contest)
-        gained = contest.paired.low > 0 and contest.paired.mean > GAIN_LN
-        return Result(entry, Outcome.GAINED if gained else Outcome.NEUTRALISED, contest, math.exp(-contest.paired.mean))
+        return self._contest(entry, twin, ratio)
+
+    def _contest(self, entry: Entry, twin: Entry, ratio: float) -> Result:
+        """Gained only if it wins twice: one contest in forty is won by chance, and a whole corpus holds dozens."""
+        result = Result(entry, Outcome.NEUTRALISED, self._submit(entry, "promote", twin).result(), ratio)
+        for again in (True, False):
+            contest = result.verdict
+            if contest.status is Status.INFRASTRUCTURE:
+                return Result(entry, Outcome.NOT_JUDGED, contest, ratio)
+            if contest.status is not Status.PASSED or contest.paired is None:
+                return Result(entry, Outcome.REJECTED, contest)
+            faster = contest.paired.low > 0 and contest.paired.mean > GAIN_LN
+            result = Result(entry, Outcome.GAINED if faster else Outcome.NEUTRALISED, contest, math.exp(-contest.paired.mean))
+            if not faster or not again:
+                break
+            result = Result(entry, Outcome.GAINED, self._submit(entry, "promote", twin).result(), result.ratio)
+        return result
 
 
 def latency(verdict: Verdict) -> float:

@@ -14,7 +14,7 @@ from ksearch.worldmodel.types import SearchView, Stretch
 MOST_ELSEWHERE = 12
 
 
-def search_view(state: RunState, node: NodeId, material: str = "") -> SearchView:
+def search_view(state: RunState, node: NodeId, material: str = "", together: int = 1) -> SearchView:
     """With `--no-world-model` the view holds the tree around the node and nothing of what the search believes."""
     tree, believing = state.tree, state.settings.world_model
     assert tree is not None
@@ -45,6 +45,9 @@ def search_view(state: RunState, node: NodeId, material: str = "") -> SearchView
         refused_edits=state.refused_edits,
         tunables=() if kernel is None else kernel.written.tunables,
         may_merge=state.settings.merge,
+        evaluations=state.evaluations,
+        most_evaluations=state.settings.budget.max_evaluations,
+        together=together,
     )
 
 

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Samples are microseconds for each call, in order; `calls` calls made a request.
+    """Samples are microseconds of a call, in order, each perhaps a median of several; `requests` calls were timed in all.
 
     `resolution_us` is the least difference that the clock's own noise leaves visible.
     """
 
     samples_us: tuple[float, ...]
     resolution_us: float
-    calls: int
+    requests: int
 
     @property
     def latency_us(self) -> float:

@@ -101,7 +101,10 @@ def log_ratio(slow: dict[str, float], fast: dict[str, float], weights: dict[str,
 
 
 def cpu_sentinel() -> Callable[[], float]:
-    """Seconds of a fixed computation on this process's core: the least of several tries, since interruptions only add."""
+    """Processor seconds of a fixed computation: the least of several tries, since interruptions only add.
+
+    Of the processor, as candidates are timed: that others want it, too, moves neither.
+    """
     import torch
 
     left = torch.ones(160, 160)
@@ -109,10 +112,10 @@ def cpu_sentinel() -> Callable[[], float]:
     def measure() -> float:
         times = []
         for _ in range(8):
-            begin = time.perf_counter()
+            begin = time.process_time()
             for _ in range(4):
                 left @ left
-            times.append(time.perf_counter() - begin)
+            times.append(time.process_time() - begin)
         return min(times)
 
     return measure

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from ksearch.definitions.schema import Definition, Frozen, Solution, Workload
 
-JUDGE_VERSION = "2"
+JUDGE_VERSION = "3"
 """Raised by every change that can move a number or a decision; a run is not resumed across it."""
 
 Objective = Literal["mean", "geomean"]
@@ -93,7 +93,6 @@ class Job(Frozen):
     limits: Limits = Limits()
     seed: int | None = None
     """Only for reproducing a failure shown in evidence: None (the rule) draws fresh secret seeds."""
-
 
     @property
     def question(self) -> str:
@@ -207,7 +206,7 @@ class Verdict(Frozen):
     compile: CompileReport | None = None
     device: DeviceInfo | None = None
     timer: str | None = None
-    """'judge-clock' (cpu), 'cupti' or 'cuda-events'; never mixed within a run."""
+    """'cpu-time' (cpu; 'judge-clock' where the kernel keeps no books), 'cupti' or 'cuda-events'; never mixed within a run."""
     isolation: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
     """What the candidate brought into its process or ran on the device beside its own code: shared libraries, vendor kernels."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import partial
 from itertools import starmap
+from operator import attrgetter
 
 from ksearch.budget import Resource
 from ksearch.records.history import History, Moment
@@ -13,6 +15,7 @@ from ksearch.records.model import (
     BoundsRecord,
     BudgetRecord,
     CandidateRecord,
+    ChangeRecord,
     EvaluationRecord,
     ForecastRecord,
     NodeRecord,
@@ -22,12 +25,13 @@ from ksearch.records.model import (
     TechniqueRecord,
     TicketRecord,
 )
+from ksearch.records.touched import Touched
 from ksearch.store.events import EvaluationSettled
 from ksearch.store.fold import CandidateState, RunState
 from ksearch.store.forecasts import shown
 from ksearch.store.log import RunMeta
 from ksearch.tree import Explanation, NodeView, Tree
-from ksearch.tree.types import Action, Failed, Measured
+from ksearch.tree.types import Action, Failed, Measured, NodeId
 from ksearch.worldmodel.types import Belief
 
 _START = Moment(0, 0.0)
@@ -43,8 +47,20 @@ def run_record(state: RunState, history: History, meta: RunMeta, timer: str | No
     return head_record(state, history, meta, timer).model_copy(update=rows)
 
 
-def _nodes(state: RunState, history: History, tree: Tree) -> tuple[NodeRecord, ...]:
-    return tuple(starmap(partial(node_record, state, history), zip(tree.nodes(), tree.explanations(), strict=True)))
+def _nodes(state: RunState, history: History, tree: Tree, ids: Sequence[NodeId] | None = None) -> tuple[NodeRecord, ...]:
+    return tuple(starmap(partial(node_record, state, history), zip(tree.nodes(ids), tree.explanations(ids), strict=True)))
+
+
+def change_record(state: RunState, history: History, run: RunRecord, since: int, touched: Touched) -> ChangeRecord:
+    """`run` is the head of this moment."""
+    nodes = () if state.tree is None else _nodes(state, history, state.tree, [NodeId(node) for node in sorted(touched.nodes)])
+    first = max(0, bisect_right(history.progress, since, key=attrgetter("seq")) - 1)  # a promotion changes the row before its event
+    return ChangeRecord(
+        since=since, run=run, nodes=nodes,
+        candidates=tuple(candidate_record(state, history, state.candidates[number]) for number in sorted(touched.candidates)),
+        tickets=tuple(ticket_record(state, history, number) for number in sorted(touched.tickets)),
+        progress_from=first, progress=tuple(history.progress[first:]), incumbents=tuple(history.incumbents),
+    )  # fmt: skip
 
 
 def head_record(state: RunState, history: History, meta: RunMeta, timer: str | None) -> RunRecord:

@@ -310,3 +310,21 @@ class RunRecord(Record):
     """Nodes that the user wants searched first, now."""
     bans: tuple[str, ...] = Field(default=())
     """Techniques and action keys that the user wants no more of, now."""
+
+
+class ChangeRecord(Record):
+    """What came to a run after event `since`: the run without its rows, and the rows that are new or other than they were.
+
+    Values, priors, scores and forecasts of the plans that aren't here may have moved a little (see records/touched.py).
+    """
+
+    since: int
+    run: RunRecord
+    nodes: tuple[NodeRecord, ...]
+    candidates: tuple[CandidateRecord, ...]
+    tickets: tuple[TicketRecord, ...]
+    progress_from: int
+    """How many of the rows known before still stand; `progress` follows on them."""
+    progress: tuple[ProgressRow, ...]
+    incumbents: tuple[IncumbentRecord, ...]
+    """All of them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -12,10 +13,19 @@ from ksearch.errors import BadInput
 from ksearch.jobs import WORKLOADS
 from ksearch.judge.verdict import JudgedWorkload, Verdict
 from ksearch.profiling.bounds import Bounds
-from ksearch.records.building import candidate_record, head_record, node_record, run_record, technique_records, ticket_record
+from ksearch.records.building import (
+    candidate_record,
+    change_record,
+    head_record,
+    node_record,
+    run_record,
+    technique_records,
+    ticket_record,
+)
 from ksearch.records.history import History
-from ksearch.records.model import CandidateRecord, NodeRecord, RunRecord, TechniqueRecord, TicketRecord
+from ksearch.records.model import CandidateRecord, ChangeRecord, NodeRecord, RunRecord, TechniqueRecord, TicketRecord
 from ksearch.records.rows import FlatRow, candidate_rows, node_rows
+from ksearch.records.touched import touched_by
 from ksearch.settings import Settings
 from ksearch.store.events import RunCreated, parse_event
 from ksearch.store.fold import BrokenLog, RunState
@@ -27,6 +37,10 @@ from ksearch.tree.types import NodeId
 
 if TYPE_CHECKING:
     import networkx as nx
+
+
+MOST_CHANGES = 2000
+"""Events that are told as changes: after more of them most rows have changed."""
 
 
 class StoredRun:
@@ -61,6 +75,17 @@ class StoredRun:
         with no_collections():
             self._move(upto)
         return head_record(self._state, self._history, self._log.meta, self._timer())
+
+    def changes(self, since: int) -> ChangeRecord | None:
+        """What came after event `since`, at the cost of what came; None when so much changed that `record` tells it better."""
+        with no_collections():
+            self._move(None)
+            if not 0 < since <= self.folded or self.folded - since > MOST_CHANGES:
+                return None
+            told = islice(self._log.events(after=since), self.folded - since)  # the search may have written more by now
+            touched = touched_by((parse_event(stored.payload) for stored in told), self._state, self._history)
+            head = head_record(self._state, self._history, self._log.meta, self._timer())
+            return None if touched.everything else change_record(self._state, self._history, head, since, touched)
 
     def node(self, node: int) -> NodeRecord:
         """One node at the moment that `record`, `head` or `state` was last asked for. Raises BadInput for an unknown one."""

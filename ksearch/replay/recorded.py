@@ -118,6 +118,11 @@ class RecordedDesk(Desk):
             raise Diverged(f"{place} asks something else than the record:\n{difference}")
         journal.record(event, durable=True)
 
+    def book(self, journal: Journal, event: ModelCallStarted) -> None:
+        """A question that nobody asks again: the forecasts that came of it are in the record."""
+        journal.put_blob(self._log.get_blob(event.request).decode("utf-8", "surrogatepass"))
+        journal.record(event, durable=True)
+
     def settle_recorded(self, journal: Journal, event: ModelCallSettled) -> None:
         self._served.add(event.call)
         text = None if event.answer is None else self._log.get_blob(event.answer).decode("utf-8", "surrogatepass")

@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
+from ksearch.llm.types import Role
 from ksearch.pending import ForecastBatch, JudgeStep, PromoteStep, ProposeStep, WriteStep
 from ksearch.replay.recorded import Diverged, RecordedDesk, RecordedEvaluator
 from ksearch.replay.sittings import KILLED, Arrival, LoopEvent, Sitting, sittings_of
@@ -70,6 +71,8 @@ class Replay(Search):
 
     def _expected(self, arrival: Arrival) -> bool:
         match arrival:
+            case ModelCallStarted(role=Role.SURROGATE):
+                return True
             case ModelCallSettled():
                 return arrival.call in self.state.calls
             case ForecastMade():
@@ -95,6 +98,8 @@ class Replay(Search):
 
     def _take(self, arrival: Arrival) -> None:
         match arrival:
+            case ModelCallStarted(role=Role.SURROGATE):
+                self.desk.book(self.journal, arrival)
             case ModelCallStarted(ticket=ticket):
                 self._until_asked(ticket)
                 self.desk.start(self.journal, arrival)

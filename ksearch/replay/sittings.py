@@ -27,6 +27,7 @@ from ksearch.store.events import (
     NothingWritten,
     Opened,
     PlanningFailed,
+    PlanRefuted,
     RootSettled,
     RunEnded,
     TicketIssued,
@@ -43,7 +44,7 @@ Arrival: TypeAlias = ModelCallStarted | ModelCallSettled | BudgetBlocked | Forec
 """Events that came from outside the loop."""
 
 
-LoopEvent: TypeAlias = ArmOpenedEvent | TicketIssued | TicketSettled | EvaluationStarted | IncumbentChanged
+LoopEvent: TypeAlias = ArmOpenedEvent | TicketIssued | TicketSettled | EvaluationStarted | IncumbentChanged | PlanRefuted
 """Events by which the loop's own turns show."""
 
 

@@ -231,8 +231,8 @@ def _against_floor(latency_us: float, floor_us: float | None, binds: str | None)
     return () if floor_us is None else (us(floor_us), f"{latency_us / floor_us:.2f}x", binds or "")
 
 
-def _model_cost(budget: BudgetSettings, uses_models: bool) -> str:
-    if not uses_models:
+def _model_cost(budget: BudgetSettings, asks_models: bool) -> str:
+    if not asks_models:
         return "0 US dollars, 0 tokens (the playbook asks no model)"
     limits = [f"{budget.max_usd:g} US dollars"] if budget.max_usd is not None else []
     limits += [f"{budget.max_tokens:,} tokens"] if budget.max_tokens is not None else []
@@ -249,8 +249,8 @@ def print_dry_run(setup: Setup, as_json: bool) -> None:
             "settings": settings.model_dump(mode="json"), "device": setup.device.spec, "device_name": setup.device.name,
             "languages": setup.target.languages, "family": setup.family_name, "workloads": len(setup.full), "subset": len(setup.subset),
             "cost": {
-                "usd": settings.budget.max_usd if setup.uses_models else 0.0,
-                "tokens": settings.budget.max_tokens if setup.uses_models else 0,
+                "usd": settings.budget.max_usd if setup.asks_models else 0.0,
+                "tokens": settings.budget.max_tokens if setup.asks_models else 0,
                 "max_evaluations": settings.budget.max_evaluations, "max_wall_seconds": settings.budget.max_time_s,
             },
         }  # fmt: skip
@@ -261,5 +261,5 @@ def print_dry_run(setup: Setup, as_json: bool) -> None:
     evaluations, seconds = settings.budget.max_evaluations, settings.budget.max_time_s
     most = f"{evaluations} evaluations" if evaluations is not None else "no limit on evaluations"
     longest = f"{seconds:g} s" if seconds is not None else "no time limit"
-    print(f"cost        {_model_cost(settings.budget, setup.uses_models)}; at most {most}, {longest}")  # noqa: T201
+    print(f"cost        {_model_cost(settings.budget, setup.asks_models)}; at most {most}, {longest}")  # noqa: T201
     print("dry run: nothing was written", file=sys.stderr)  # noqa: T201

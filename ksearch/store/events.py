@@ -112,10 +112,12 @@ class PastForecast(_Event):
 
 
 class SurrogateOpened(_Event):
-    """Candidates are forecast from here on. `samples` is a blob of judged samples of earlier runs to learn from."""
+    """Candidates are forecast from here on. `samples` is a blob of judged samples of earlier runs to learn from; `model` the
+    language model that is asked, if any: another one has a record of its own."""
 
     type: Literal["surrogate_opened"] = "surrogate_opened"
     forecaster: str
+    model: str | None = None
     samples: Digest | None = None
     past: tuple[PastForecast, ...] = ()
 
@@ -124,7 +126,8 @@ class ForecastMade(_Event):
     """A forecaster answered on a candidate, from what was known before its verdict. The quantiles are None when it had nothing to say.
 
     `m` is the number of candidates for each measurement at that moment, `audit` whether this one is measured whatever the
-    forecast says, `known` how many of this run's outcomes the forecaster had learnt from.
+    forecast says, `known` how many of this run's outcomes the forecaster had learnt from. `tokens` and `usd` are its share of
+    the model calls that it took, which are booked as calls.
     """
 
     type: Literal["forecast_made"] = "forecast_made"
@@ -236,6 +239,17 @@ class TicketSettled(_Event):
     reward: float | None = None
     reason: str | None = None
     actions: tuple[Action, ...] = ()
+
+
+class PlanRefuted(_Event):
+    """A measured candidate failed the full judgement at `stage`. `nodes` are the plans that count as failed with it: those with its
+    code, and those built on them, up to any that stood the full judgement.
+    """
+
+    type: Literal["plan_refuted"] = "plan_refuted"
+    candidate: CandidateId
+    nodes: tuple[int, ...]
+    stage: str
 
 
 class RegimeBound(_Event):
@@ -359,6 +373,8 @@ class BudgetBlocked(_Event):
     ticket: int | None
     resource: str
     reason: str
+
+
 class NodePinned(_Event):
     """The search goes to this plan first from now on."""
 
@@ -431,6 +447,7 @@ Event: TypeAlias = (
     | ArmOpenedEvent
     | TicketIssued
     | TicketSettled
+    | PlanRefuted
     | IncumbentChanged
     | ModelCallStarted
     | ModelCallSettled

@@ -39,7 +39,8 @@ class Proof(_Out):
 class Verified(_Out):
     """One element of `ksearch verify --json`. `latency_us` is the weighted mean over the workloads, None unless it passed.
 
-    With `--run`: `recorded_us` is what the run says, `moved` is latency over that less one (0.02: two per cent slower now).
+    With `--run`: `recorded_us` is what the run says, `moved` is latency over that less one (0.02: two per cent slower now); None
+    where another timer was used, since numbers of two timers are never compared.
     """
 
     solution: str
@@ -73,8 +74,14 @@ def verified(case: Case, verdict: Verdict) -> Verified:
         compile=verdict.compile,
         workloads=verdict.workloads,
         recorded_us=recorded,
-        moved=None if recorded is None or latency is None else latency / recorded - 1,
+        moved=_moved(case, verdict, latency),
     )
+
+
+def _moved(case: Case, verdict: Verdict, latency: float | None) -> float | None:
+    if case.recorded is None or latency is None or case.recorded.timer != verdict.timer:
+        return None
+    return latency / case.recorded.latency_us - 1
 
 
 def mean_latency(verdict: Verdict) -> float:
@@ -134,8 +141,15 @@ def _headline(outcome: Verified) -> str:
     if outcome.latency_us is None:
         return f"{outcome.status}" + ("" if outcome.stage is None else f" at {outcome.stage}")
     speed = "" if outcome.baseline_us is None else f", {outcome.baseline_us / outcome.latency_us:.2f}x its baseline"
-    moved = "" if outcome.moved is None else f"; the run recorded {outcome.recorded_us:.2f} us, it moved by {outcome.moved:+.1%}"
-    return f"PASSED, {outcome.latency_us:.2f} us over {len(outcome.workloads)} workloads{speed}{moved}"
+    return f"PASSED, {outcome.latency_us:.2f} us over {len(outcome.workloads)} workloads{speed}{_against_the_record(outcome)}"
+
+
+def _against_the_record(outcome: Verified) -> str:
+    if outcome.recorded_us is None:
+        return ""
+    if outcome.moved is None:
+        return f"; the run recorded {outcome.recorded_us:.2f} us by another timer, which says nothing here"
+    return f"; the run recorded {outcome.recorded_us:.2f} us, it moved by {outcome.moved:+.1%}"
 
 
 def _measured(outcome: Verified) -> str | None:

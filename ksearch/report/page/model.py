@@ -276,6 +276,28 @@ class PageData(Record):
     commands: tuple[Command, ...]
 
 
+class PageChange(Record):
+    """What a page that shows a run as of event `since` is sent to show it as of `run.seq`; only the live page's server gives it.
+
+    Rows replace those of the same number or are new. `actions` are those that the rows here name by index: their own list, not
+    the page's. `headline` None: as before. What is made of all rows (claims, policy, techniques, cost) comes with the next
+    `PageData`, and with it the values of plans that aren't here, which may have moved a little.
+    """
+
+    since: int
+    run: RunHead
+    budget: Mapping[str, BudgetRecord]
+    headline: Headline | None
+    actions: tuple[ActionRecord, ...]
+    nodes: tuple[PageNode, ...]
+    candidates: tuple[PageCandidate, ...]
+    tickets: tuple[TicketRecord, ...]
+    progress_from: int
+    """How many rows of `PageData.progress` still stand; `progress` follows on them."""
+    progress: tuple[ProgressRow, ...]
+    incumbents: tuple[IncumbentRecord, ...]
+
+
 class SourceText(Record):
     path: str
     text: str

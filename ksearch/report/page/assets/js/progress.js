@@ -77,18 +77,12 @@ function drawProgress(svg, width, height, abscissa) {
       .tickSizeOuter(0)
       .tickSizeInner(-(range.x[1] - range.x[0])),
   );
-  const line = d3
-      .line(
-        (point) => x(point.x),
-        (point) => y(point.speedup),
-      )
-      .curve(d3.curveStepAfter),
-    points = won.map((point) => ({ ...point, x: read(point.row) }));
+  const points = won.map((point) => ({ ...point, x: read(point.row) }));
   if (points.length)
     svg
       .append("path")
       .attr("class", "best")
-      .attr("d", line([...points, { ...points[points.length - 1], x: end }]));
+      .attr("d", steps(points.map((point) => [x(point.x), y(point.speedup)]), x(end)));
   const answers = answerPoints(rows, x, y, read, range.y[0] - 6),
     rings = points.map((point) => ({
       x: x(point.x),
@@ -118,6 +112,12 @@ function drawProgress(svg, width, height, abscissa) {
     .attr("cy", (point) => point.y)
     .attr("r", 4.5);
   reach(svg, [...answers, ...rings]);
+}
+
+// A line that keeps its height until the next point, and goes on to the end.
+function steps(points, end) {
+  const [[x, y], ...rest] = points.map((point) => point.map((value) => value.toFixed(1)));
+  return `M${x},${y}${rest.map(([next, height]) => `H${next}V${height}`).join("")}H${end.toFixed(1)}`;
 }
 
 // Each promotion with the answer that won it.

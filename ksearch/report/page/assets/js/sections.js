@@ -151,3 +151,13 @@ function flat(value, prefix = "") {
       : [[prefix + name, inner]],
   );
 }
+
+// On a live page of a large run these are older than the tree for a while.
+function drawAsOf() {
+  const late = live.on && live.shown === null && live.whole < state.model.data.run.seq;
+  for (const id of ["claims", "policy", "techniques", "cost"]) {
+    const head = section(id).querySelector(".head"),
+      note = head?.querySelector(".as-of") ?? head?.appendChild(h("span", { class: "note as-of" }));
+    if (note) note.textContent = late ? `as of event ${thousands(live.whole, 0)}` : "";
+  }
+}
