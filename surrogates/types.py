@@ -45,8 +45,9 @@ class Regime:
 class Compiled:
     """The compile report of a candidate; None where the compiler didn't tell.
 
-    Of registers (of a thread), bytes spilled, stack (of a thread) and shared memory (of a block; static, and what Triton asks for at launch)
-    the largest of any kernel; `kernels`, `instructions` (length of the code) and `tensor_instructions` (those on the matrix units) in total.
+    Of registers (of a thread), bytes spilled, stack (of a thread) and shared memory (of a block; static, and what Triton asks for at
+    launch) the largest of any kernel; `kernels`, `instructions` (length of the code) and `tensor_instructions` (those on the matrix
+    units) in total.
     """
 
     registers: int | None = None

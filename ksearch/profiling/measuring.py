@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ksearch.definitions.kits.work import Unit
-from ksearch.profiling.ceilings import CLOCK, CUPTI, EVENTS, Ceilings, Level, Peak, staircase
+from ksearch.profiling.ceilings import CPU_TIME, CUPTI, EVENTS, Ceilings, Level, Peak, staircase
 
 TRIES = 5
 CPU_SETS = tuple(2**power for power in (16, 18, 20, 22, 24, 26, 28))
@@ -46,7 +46,7 @@ def measure_cpu(name: str) -> Ceilings:
         levels=staircase([(float(size), _cpu_bandwidth(size)) for size in CPU_SETS]),
         peaks=tuple(Peak(unit=unit, operations_per_s=factor * fp32) for unit, factor in _cpu_units(_cpu_flags()).items()),
         launch_us=0.0,
-        timer=CLOCK,
+        timer=CPU_TIME,
         details=f"one core; numpy {np.__version__}: sdot and copies of {CPU_SETS[0]} to {CPU_SETS[-1]} bytes, sgemm of 1024",
     )
 

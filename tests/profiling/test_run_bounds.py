@@ -132,7 +132,7 @@ def test_runs_from_before_bounds_still_read(tmp_path: Path) -> None:
 def test_a_measured_cpu_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KSEARCH_CACHE", str(tmp_path))
     found = ceilings_of(cpu(), here=True)
-    assert (found.source, found.launch_us, found.timer) == ("measured", 0.0, "judge-clock")
+    assert (found.source, found.launch_us, found.timer) == ("measured", 0.0, "cpu-time")
     assert 1e8 < found.bandwidth < 1e12, "bytes a second of one core"
     monkeypatch.setattr(devices, "_measure", lambda device: pytest.fail("measured again"))
     assert ceilings_of(cpu(), here=True) == found
