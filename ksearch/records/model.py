@@ -16,7 +16,7 @@ RunStatus: TypeAlias = Literal["open", "done", "budget", "no_candidate", "interr
 
 
 class Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)  # most commands need few of them
 
 
 class ActionRecord(Record):

@@ -8,10 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from ksearch.definitions.schema import Definition, Solution
 from ksearch.errors import BadInput
-from ksearch.jobs import WORKLOADS
-from ksearch.judge.verdict import JudgedWorkload, Verdict
 from ksearch.records.building import (
     candidate_record,
     change_record,
@@ -36,6 +33,9 @@ from ksearch.tree.types import NodeId
 
 if TYPE_CHECKING:
     import networkx as nx
+
+    from ksearch.definitions.schema import Definition, Solution
+    from ksearch.judge.verdict import JudgedWorkload, Verdict
 
 
 MOST_CHANGES = 2000
@@ -62,6 +62,18 @@ class StoredRun:
         with no_collections():
             self._move(upto)
             return run_record(self._state, self._history, self._log.meta, self._timer())
+
+    def advance(self, events: int) -> bool:
+        """Fold at most so many events more; whether some are left. For who wants to show a long run while it is read."""
+        target = self.folded + events
+        with no_collections():
+            self._fold(target)
+        return self.folded == target and self.last_seq > target
+
+    @property
+    def so_far(self) -> RunState:
+        """The fold of what was folded by now. Don't change it."""
+        return self._state
 
     def state(self, upto: int | None = None) -> RunState:
         """The fold itself, for what the records leave out (`state.tree.explain`). Don't change it; a later call does."""
@@ -131,21 +143,32 @@ class StoredRun:
         return self._log.inbox()
 
     def solution(self, candidate: CandidateRecord) -> Solution:
+        from ksearch.definitions.schema import Solution
+
         return Solution.model_validate_json(self._log.get_blob(candidate.solution))
 
     def verdict(self, digest: str) -> Verdict:
+        from ksearch.judge.verdict import Verdict
+
         return Verdict.model_validate_json(self._log.get_blob(digest))
 
     def definition(self) -> Definition:
+        from ksearch.definitions.schema import Definition
+
         return Definition.model_validate_json(self._log.get_blob(self._state.header.definition))
 
     def workloads(self) -> tuple[JudgedWorkload, ...]:
         """The full set, with regimes and weights."""
-        return WORKLOADS.validate_json(self._log.get_blob(self._state.header.workloads))
+        return self._workloads(self._state.header.workloads)
 
     def subset(self) -> tuple[JudgedWorkload, ...]:
         """The stratified subset that an ordinary evaluation times."""
-        return WORKLOADS.validate_json(self._log.get_blob(self._state.header.subset))
+        return self._workloads(self._state.header.subset)
+
+    def _workloads(self, digest: str) -> tuple[JudgedWorkload, ...]:
+        from ksearch.jobs import WORKLOADS
+
+        return WORKLOADS.validate_json(self._log.get_blob(digest))
 
     def times(self) -> dict[int, float]:
         """When each event was written, by its number, in seconds since the epoch."""
