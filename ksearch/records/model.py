@@ -280,7 +280,7 @@ class RunRecord(Record):
     """Techniques and action keys that the user wants no more of, now."""
 
 
-class ChangeRecord(Record):
+class RunChange(Record):
     """What came to a run after event `since`: the run without its rows, and the rows that are new or other than they were.
 
     Values, priors, scores and forecasts of the plans that aren't here may have moved a little (see records/touched.py).

@@ -19,7 +19,7 @@ from ksearch.records.building import (
     ticket_record,
 )
 from ksearch.records.history import History
-from ksearch.records.model import CandidateRecord, ChangeRecord, NodeRecord, RunRecord, TechniqueRecord, TicketRecord
+from ksearch.records.model import CandidateRecord, RunChange, NodeRecord, RunRecord, TechniqueRecord, TicketRecord
 from ksearch.records.rows import FlatRow, candidate_rows, node_rows
 from ksearch.records.touched import touched_by
 from ksearch.settings import Settings
@@ -87,7 +87,7 @@ class StoredRun:
             self._move(upto)
         return head_record(self._state, self._history, self._log.meta, self._timer())
 
-    def changes(self, since: int) -> ChangeRecord | None:
+    def changes(self, since: int) -> RunChange | None:
         """What came after event `since`, at the cost of what came; None when so much changed that `record` tells it better."""
         with no_collections():
             self._move(None)

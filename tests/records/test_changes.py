@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import pytest
 
-from ksearch.records.model import CandidateRecord, ChangeRecord, NodeRecord, ProgressRow, RunRecord, TicketRecord
+from ksearch.records.model import CandidateRecord, RunChange, NodeRecord, ProgressRow, RunRecord, TicketRecord
 from ksearch.records.reading import StoredRun
 from ksearch.report.export import import_run
 from ksearch.store.log import EventLog, EventRow
@@ -65,7 +65,7 @@ def test_too_much_at_once_is_told_as_a_whole(whole: Path) -> None:
     assert (now.nodes, now.candidates, now.tickets) == ((), (), ())
 
 
-def _with(known: RunRecord, change: ChangeRecord) -> RunRecord:
+def _with(known: RunRecord, change: RunChange) -> RunRecord:
     progress: tuple[ProgressRow, ...] = (*known.progress[: change.progress_from], *change.progress)
     return change.run.model_copy(
         update={
