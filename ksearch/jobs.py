@@ -15,7 +15,7 @@ from ksearch.settings import EvaluationSettings, Settings
 from ksearch.translate import weights_of
 
 GPU_RESERVATION_S = 60.0
-"""GPU seconds set aside for a candidate in flight: what an evaluation with its promotion is meant to cost at most."""
+"""GPU seconds set aside for a candidate in flight: what an evaluation, or a promotion, is meant to cost at most."""
 
 WORKLOADS: TypeAdapter[tuple[JudgedWorkload, ...]] = TypeAdapter(tuple[JudgedWorkload, ...])
 """How sets of workloads are stored with a run."""

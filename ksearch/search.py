@@ -28,6 +28,8 @@ from ksearch.pending import (
     WriteStep,
     next_step,
 )
+from ksearch.profiling.run import incumbent_above_floor, is_at_floor
+from ksearch.promotion import aftermath, gpu_seconds_kept, promotion, seconds_kept
 from ksearch.root import settle_root
 from ksearch.steering import take_requests
 from ksearch.steps import Answer, Parts, Steps
@@ -48,6 +50,8 @@ class Search:
     stop: threading.Event
     running: dict[Future[Answer], Step] = field(default_factory=dict)
     exhausted: bool = False
+    above_floor: dict[int, float | None] = field(default_factory=dict)
+    """By incumbent: how far it is above what the hardware allows."""
 
     @property
     def state(self) -> RunState:
@@ -80,7 +84,7 @@ class Search:
         affordable, queued = self.affordable(), self.filtering
         room = room_in_line(m, self.parts.parallel) - len(self.state.open_tickets)
         room = min(room, affordable) if not queued or affordable == 0 else room
-        if self.state.tree is None or room <= 0:
+        if self.state.tree is None or room <= 0 or self.at_floor():
             return
         asked = self.state.tree.ask(room, random.Random(f"{self.state.header.seed}/{self.state.settled_tickets}"))
         self.exhausted = asked.exhausted
@@ -111,6 +115,29 @@ class Search:
                         self.running[self.steps.start(step)] = step
             self.forecast(forecasts)
             settled = self.release(ready) or settled
+        self.promote()
+
+    def promote(self) -> None:
+        """Conclude the promotion that was answered, and begin the next when its time has come."""
+        while (step := aftermath(self.state)) is not None:
+            self.steps.conclude(step)
+        chosen = promotion(self.state, at_once=self.promotion_is_due())
+        if chosen is not None and chosen not in self.running.values() and self.may_promote():
+            self.running[self.steps.start(chosen)] = chosen
+
+    def promotion_is_due(self) -> bool:
+        """Whether the fastest in waiting is promoted whatever may still come: because nothing will, or its time is up."""
+        over = not self.running and not self.state.open_tickets and (self.exhausted or self.affordable() == 0)
+        return over or self.winding_down()
+
+    def may_promote(self) -> bool:
+        left = self.state.ledger.remaining.gpu_seconds
+        return not self.state.ledger.exceeded and (left is None or float(left) >= self.state.promotions.last_device_s)
+
+    def winding_down(self) -> bool:
+        """Whether the time that is left belongs to a promotion."""
+        limit = self.state.settings.budget.max_time_s
+        return limit is not None and self.wall_seconds() >= limit - seconds_kept(self.state, self.parts.parallel)
 
     @property
     def filtering(self) -> bool:
@@ -176,13 +203,13 @@ class Search:
     def affordable(self) -> int:
         """How many more evaluations the budget can promise."""
         remaining, reservation = self.state.ledger.remaining, self.parts.jobs.gpu_reservation
-        if self.state.ledger.exceeded or self.state.blocked is not None:
+        if self.state.ledger.exceeded or self.state.blocked is not None or self.winding_down():
             return 0
         counts: list[int] = [self.parts.parallel]
         if remaining.evaluations is not None:
             counts.append(remaining.evaluations)
         if remaining.gpu_seconds is not None and reservation > 0:
-            counts.append(int(float(remaining.gpu_seconds) // reservation))
+            counts.append(int((float(remaining.gpu_seconds) - gpu_seconds_kept(self.state)) // reservation))
         return max(0, min(counts))
 
     def interruption(self) -> RunEnded | None:
@@ -198,6 +225,10 @@ class Search:
         """What ends a search once nothing is in flight."""
         if self.running or self.state.open_tickets:
             return None
+        if self.at_floor():
+            assert self.state.bounds is not None
+            floor = self.state.bounds.objective_floor_us
+            return RunEnded(status="done", reason=f"the incumbent is at the floor: the hardware allows no less than {floor:.3g} us")
         if self.exhausted:
             return RunEnded(status="done", reason="nothing left to try: every plan is settled and the planner has no more ideas")
         if self.affordable() == 0:
@@ -205,6 +236,15 @@ class Search:
             reason = f"budget spent: {', '.join(spent)}" if self.state.blocked is None else f"budget: {self.state.blocked}"
             return RunEnded(status="budget", reason=reason)
         return None
+
+    def at_floor(self) -> bool:
+        """Whether the hardware allows so little more that the user's setting ends the search."""
+        best = self.state.incumbent
+        if best is None:
+            return False
+        if best.candidate not in self.above_floor:
+            self.above_floor[best.candidate] = incumbent_above_floor(self.state, self.journal.log)
+        return is_at_floor(self.above_floor[best.candidate], self.state.settings.stop_above_floor)
 
     def wall_seconds(self) -> float:
         """Seconds of this run so far, all openings together."""

@@ -31,6 +31,7 @@ from ksearch.llm.desk import Desk as ModelDesk
 from ksearch.llm.desk import Record
 from ksearch.llm.record import Answers
 from ksearch.prepare import Setup, parts_of, prepare
+from ksearch.profiling.run import learn_bounds
 from ksearch.report.progress import progress_view
 from ksearch.report.summary import RunSummary, print_summary, summarise
 from ksearch.search import Search
@@ -210,6 +211,7 @@ def _search(
         try:
             with view:
                 journal.record(Opened(pid=os.getpid(), resumed=resumed, environment=_environment()))
+                learn_bounds(journal, setup)
                 ending = Search(journal, parts, stop.event).run()
         except (Unavailable, BadInput) as error:
             failure, ending = error, RunEnded(status="error", reason=str(error))

@@ -119,6 +119,8 @@ class Settings(_Model):
     """Who forecasts candidates. auto: statistical where scikit-learn is installed, else neighbours."""
     surrogate_budget: Literal["auto"] | Annotated[float, Field(ge=0, lt=1)] = "auto"
     """Share of written candidates that may go unmeasured once the forecaster is trusted; 0 measures all of them."""
+    stop_above_floor: Annotated[float, Field(ge=0, le=1)] | None = 0.03
+    """Stop when the incumbent is at most this share above what the hardware allows (docs/profiling.md). None: search on."""
     evaluator: Annotated[str, Field(pattern=r"^(local|fake|command:.*\S.*|bundle:.*\S.*)$")] = "local"
     """'local', 'fake', 'command:PROGRAM ARGUMENTS' (a judge that speaks JSON lines) or 'bundle:FOLDER'."""
     seed: int = 0

@@ -27,6 +27,7 @@ from ksearch.llm.conversation import turns_of
 from ksearch.llm.desk import Desk as ModelDesk
 from ksearch.llm.desk import OutOfBudget
 from ksearch.pending import ForecastBatch, JudgeStep, PromoteStep, ProposeStep, RecallStep, SettleStep, Step, WriteStep
+from ksearch.promotion import CrownStep, RefuteStep
 from ksearch.store.changes import edit_record
 from ksearch.store.events import (
     CandidateRecalled,
@@ -41,6 +42,7 @@ from ksearch.store.events import (
     ModelCallLost,
     NothingWritten,
     PlanningFailed,
+    PlanRefuted,
     SurrogateOpened,
     WorldModelRevised,
 )
@@ -156,9 +158,14 @@ class Steps:
         best = self.state.best_known
         opponent = self.solution(best) if kind == "promote" and best is not None else None
         job = self.parts.jobs.job(f"{self.state.header.run}/{candidate.id}/{kind}", kind, self.solution(candidate), opponent)
-        self.journal.record(EvaluationStarted(candidate=candidate.id, kind=kind, gpu_seconds=self.parts.jobs.gpu_reservation))
+        self.journal.record(EvaluationStarted(candidate=candidate.id, kind=kind, gpu_seconds=self._reservation(kind)))
         future: Future[Answer] = self.parts.evaluator.submit(job)  # type: ignore[assignment]
         return future
+
+    def _reservation(self, kind: Kind) -> float:
+        """A promotion may be the last that the budget pays: it takes what is left where that is less."""
+        wanted, left = self.parts.jobs.gpu_reservation, self.state.ledger.remaining.gpu_seconds
+        return wanted if kind == "evaluate" or left is None else min(wanted, float(left))
 
     def _in_pool(self, call: Callable[[Request], Answer], request: Request) -> Future[Answer]:
         return self.pool.submit(_within_budget, call, request)
@@ -359,14 +366,18 @@ class Steps:
     # ------------------------------------------------------------------ settle
 
     def settle(self, step: SettleStep) -> None:
-        """Tell the tree; a promoted candidate becomes the incumbent in the same transaction."""
-        before: tuple[Event, ...] = ()
-        if step.promoted is not None:
-            promotion = self.state.candidates[step.promoted].verdicts["promote"]
+        self.tell(step.ticket, step.outcome)
+
+    def conclude(self, step: CrownStep | RefuteStep) -> None:
+        """Log what a promotion's verdict leads to."""
+        if isinstance(step, CrownStep):
+            promotion = self.state.candidates[step.candidate].verdicts["promote"]
             assert promotion.latency_us is not None
             assert promotion.baseline_us is not None
-            before = (IncumbentChanged(candidate=step.promoted, latency_us=promotion.latency_us, baseline_us=promotion.baseline_us),)
-        self.tell(step.ticket, step.outcome, *before)
+            crowned = IncumbentChanged(candidate=step.candidate, latency_us=promotion.latency_us, baseline_us=promotion.baseline_us)
+            self.journal.record(crowned, durable=True)
+        else:
+            self.journal.record(PlanRefuted(candidate=step.candidate, nodes=step.nodes, stage=step.stage), durable=True)
 
     def retire(self, retirement: Retirement) -> None:
         """A candidate goes unmeasured. At the end of the budget its attempt is given back: nothing was decided about it."""

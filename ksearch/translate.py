@@ -13,9 +13,6 @@ from ksearch.worldmodel.types import Evidence
 DEFAULT_NOISE_LN = 0.02
 """Standard deviation of ln latency assumed until a judge has measured it: about what a quiet machine repeats to."""
 
-PROMOTION_FLOOR_LN = math.log(1.005)
-"""A candidate this close above the incumbent can't reach the 1 % that promotion asks for; its promotion isn't paid."""
-
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
@@ -62,10 +59,6 @@ def _timed(verdict: Verdict, uuid: str, latency_us: float | None) -> float:
 
 def sigma_noise(verdict: Verdict) -> float:
     return verdict.noise_ln if verdict.noise_ln else DEFAULT_NOISE_LN
-
-
-def deserves_promotion(candidate_reward: float, incumbent_reward: float) -> bool:
-    return candidate_reward > incumbent_reward + PROMOTION_FLOOR_LN
 
 
 def failed_stage(verdict: Verdict) -> str:

@@ -122,7 +122,7 @@ class Tree:
 
     @property
     def incumbent_reward(self) -> float:
-        """M(root): falls only when the plan that holds it is refuted."""
+        """M(root), the greatest measured reward: falls only when the plan that holds it is refuted."""
         reward = self._state.root.best_reward
         assert reward is not None, "the root is measured"
         return reward
@@ -195,7 +195,7 @@ class Tree:
         return self._state.node(id).best_reward
 
     def best_node(self) -> NodeView:
-        """The node of the incumbent."""
+        """The node of the greatest measured reward."""
         return self.node(best_node(self._state).id)
 
     def arms(self, id: NodeId) -> tuple[ArmOutcome, ...]:

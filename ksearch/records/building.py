@@ -12,6 +12,7 @@ from ksearch.budget import Resource
 from ksearch.records.history import History, Moment
 from ksearch.records.model import (
     ActionRecord,
+    BoundsRecord,
     BudgetRecord,
     CandidateRecord,
     RunChange,
@@ -74,10 +75,15 @@ def head_record(state: RunState, history: History, meta: RunMeta, timer: str | N
         root_reward=None if state.root is None else state.root.reward,
         sigma_noise=None if state.root is None else state.root.sigma_noise,
         honesty=None if tree is None else tree.honesty,
-        incumbent=history.incumbents[-1] if history.incumbents else None, budget=_budget(state),
+        incumbent=history.incumbents[-1] if history.incumbents else None, bounds=_bounds(state), budget=_budget(state),
         branched=None if header.branched is None else f"{header.branched.run}@{header.branched.seq}",
         pins=() if tree is None else tree.pins, bans=() if tree is None else tuple(sorted(tree.bans)),
     )  # fmt: skip
+
+
+def _bounds(state: RunState) -> BoundsRecord | None:
+    known = state.bounds
+    return None if known is None else BoundsRecord.model_validate(known.model_dump(exclude={"type"}))
 
 
 def _baseline(state: RunState) -> float | None:

@@ -13,6 +13,7 @@ from ksearch.store.events import (
     IncumbentChanged,
     NothingWritten,
     Opened,
+    PlanRefuted,
     TicketIssued,
     TicketSettled,
 )
@@ -52,6 +53,8 @@ class History:
     progress: list[ProgressRow] = field(default_factory=list)
     incumbents: list[IncumbentRecord] = field(default_factory=list)
     evaluations: int = 0
+    refuted: bool = False
+    """The best so far was taken back since the last answer."""
 
     def note(self, seq: int, event: Event, state: RunState) -> None:
         now = self.last = Moment(seq, state.wall_seconds)
@@ -77,6 +80,8 @@ class History:
                 # The answer that won the promotion was noted an event earlier: it is what changed the incumbent.
                 if self.progress and self.progress[-1].candidate == event.candidate:
                     self.progress[-1] = self.progress[-1].model_copy(update={"incumbent_us": event.latency_us})
+            case PlanRefuted():
+                self.refuted = True
             case _:
                 pass
 
@@ -87,7 +92,8 @@ class History:
         self.evaluations += int(event.kind == "evaluate" or (ticket is None and first))
         spent = state.ledger.spent
         open_seconds = sum(c.device_seconds for c in map(state.candidate_of, state.open_tickets) if c is not None)
-        before = self.progress[-1].best if self.progress else None
+        before = self.progress[-1].best if self.progress and not self.refuted else None
+        self.refuted = False
         self.progress.append(
             ProgressRow(
                 seq=now.seq, at_s=now.at_s, evaluations=self.evaluations, gpu_seconds=float(spent.gpu_seconds) + open_seconds,

@@ -235,6 +235,35 @@ class IncumbentRecord(Record):
     at_s: float
 
 
+class RegimeBoundRecord(Record):
+    """Of one regime: weighted means over its workloads, in microseconds; `floor_us` is `launch_us` and the larger of the other two."""
+
+    regime: str
+    weight: float
+    workloads: int
+    floor_us: float
+    launch_us: float
+    memory_us: float
+    compute_us: float
+    binds: Literal["memory", "compute", "launch"]
+
+
+class BoundsRecord(Record):
+    """What the device allows on the full set of workloads, in microseconds: no kernel is faster than the floor.
+
+    `source` says whether the device's ceilings were measured or come from a datasheet, `basis` which inputs are counted as read.
+    `bounds` is the blob with every workload's floor and the ceilings (`StoredRun.bounds()` reads it).
+    """
+
+    source: Literal["measured", "datasheet"]
+    basis: Literal["declared", "all inputs", "outputs alone"]
+    floor_us: float
+    objective_floor_us: float
+    binds: Literal["memory", "compute", "launch"]
+    regimes: tuple[RegimeBoundRecord, ...]
+    bounds: str
+
+
 class RunRecord(Record):
     """One run at one moment: after event `seq` of its log."""
 
@@ -264,6 +293,8 @@ class RunRecord(Record):
     sigma_noise: float | None
     honesty: float | None
     incumbent: IncumbentRecord | None
+    bounds: BoundsRecord | None = None
+    """None where nothing is known of the device, and in runs older than bounds."""
     budget: Mapping[str, BudgetRecord]
     nodes: tuple[NodeRecord, ...] = Field(default=())
     candidates: tuple[CandidateRecord, ...] = Field(default=())

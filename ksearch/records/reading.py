@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from ksearch.definitions.schema import Definition, Solution
     from ksearch.judge.verdict import JudgedWorkload, Verdict
+    from ksearch.profiling.bounds import Bounds
 
 
 MOST_CHANGES = 2000
@@ -169,6 +170,13 @@ class StoredRun:
         from ksearch.jobs import WORKLOADS
 
         return WORKLOADS.validate_json(self._log.get_blob(digest))
+
+    def bounds(self) -> Bounds | None:
+        """Floors of every workload of the full set and the ceilings they rest on, at that moment; None where `record().bounds` is."""
+        from ksearch.profiling.bounds import Bounds
+
+        known = self._state.bounds
+        return None if known is None else Bounds.model_validate_json(self._log.get_blob(known.bounds))
 
     def times(self) -> dict[int, float]:
         """When each event was written, by its number, in seconds since the epoch."""

@@ -205,6 +205,9 @@ def replay(record: EventLog, journal: Journal, parts_for: Callable[[RecordedDesk
         for change in sitting.changes:
             journal.record(change)
         journal.record(Opened(pid=0, resumed=number > 0, environment={}))
+        for bounds in sitting.bounds:
+            journal.log.put_blob(record.get_blob(bounds.bounds))
+            journal.record(bounds)
         parts = parts_for(RecordedDesk(record))
         search = Replay(journal, parts, threading.Event(), sitting=sitting, left=deque(map(deque, sitting.batches)))
         journal.observers.append(search.count)

@@ -27,6 +27,7 @@ from ksearch.tree.types import (
     Plan,
     Propose,
     Proposed,
+    Refuted,
     Settled,
     Skipped,
     Ticket,
@@ -61,8 +62,8 @@ def to_event(change: Change, gpu_seconds: float = 0.0, evaluations: int = 1) -> 
             return IdeaBanned(idea=idea)
         case Unbanned(idea):
             return IdeaUnbanned(idea=idea)
-        case Foreseen():
-            raise TypeError("a forecast is logged as forecast_made, which the tree's change follows from")
+        case Foreseen() | Refuted():
+            raise TypeError("logged as forecast_made and plan_refuted, which the tree's changes follow from")
 
 
 def _issued_to_event(ticket: Ticket, why: str, gpu_seconds: float, evaluations: int) -> TicketIssued:

@@ -241,6 +241,48 @@ class TicketSettled(_Event):
     actions: tuple[Action, ...] = ()
 
 
+class PlanRefuted(_Event):
+    """A measured candidate failed the full judgement at `stage`. `nodes` are the plans that count as failed with it: those with its
+    code, and those built on them, up to any that stood the full judgement.
+    """
+
+    type: Literal["plan_refuted"] = "plan_refuted"
+    candidate: CandidateId
+    nodes: tuple[int, ...]
+    stage: str
+
+
+class RegimeBound(_Event):
+    """Of one regime: weighted means over its workloads, in microseconds. `weight` is its share of the objective."""
+
+    regime: str
+    weight: float
+    workloads: int
+    floor_us: float
+    launch_us: float
+    memory_us: float
+    compute_us: float
+    binds: Literal["memory", "compute", "launch"]
+
+
+class BoundsKnown(_Event):
+    """What the device allows on the run's full set of workloads: no kernel is faster than `floor_us` (see docs/profiling.md).
+
+    `bounds` is the blob with every workload's floor and the device's ceilings. `source` tells whether those were measured or come from a
+    datasheet, `basis` what of the inputs is counted. `objective_floor_us` is the mean that the objective takes: `floor_us` is always the
+    weighted arithmetic one.
+    """
+
+    type: Literal["bounds_known"] = "bounds_known"
+    bounds: Digest
+    source: Literal["measured", "datasheet"]
+    basis: Literal["declared", "all inputs", "outputs alone"]
+    floor_us: float
+    objective_floor_us: float
+    binds: Literal["memory", "compute", "launch"]
+    regimes: tuple[RegimeBound, ...]
+
+
 class IncumbentChanged(_Event):
     """A candidate was promoted. Latencies are weighted means over the full workload set, in microseconds."""
 
@@ -329,6 +371,8 @@ class BudgetBlocked(_Event):
     ticket: int | None
     resource: str
     reason: str
+
+
 class NodePinned(_Event):
     """The search goes to this plan first from now on."""
 
@@ -387,6 +431,7 @@ class RunEnded(_Event):
 Event: TypeAlias = (
     RunCreated
     | Opened
+    | BoundsKnown
     | CandidateWritten
     | NothingWritten
     | SurrogateOpened
@@ -400,6 +445,7 @@ Event: TypeAlias = (
     | ArmOpenedEvent
     | TicketIssued
     | TicketSettled
+    | PlanRefuted
     | IncumbentChanged
     | ModelCallStarted
     | ModelCallSettled

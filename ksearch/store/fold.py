@@ -14,6 +14,7 @@ from ksearch.store.changes import TreeEvent, to_change, to_edit
 from ksearch.store.errors import StoreError
 from ksearch.store.events import (
     ArmOpenedEvent,
+    BoundsKnown,
     BudgetBlocked,
     BudgetChanged,
     CandidateId,
@@ -36,6 +37,7 @@ from ksearch.store.events import (
     NothingWritten,
     Opened,
     PlanningFailed,
+    PlanRefuted,
     RequestAnswered,
     RootSettled,
     RunCreated,
@@ -47,9 +49,10 @@ from ksearch.store.events import (
     parse_event,
 )
 from ksearch.store.forecasts import SurrogateState
+from ksearch.store.promotions import Promotions
 from ksearch.translate import evidence
 from ksearch.tree import Tree, policy_named
-from ksearch.tree.types import Cancelled, Failed, Foreseen, Issued, Measured, NodeId, Settled, Ticket, Write
+from ksearch.tree.types import Cancelled, Failed, Foreseen, Issued, Measured, NodeId, Refuted, Settled, Ticket, Write
 from ksearch.worldmodel.beliefs import Beliefs, revised
 from ksearch.worldmodel.document import Document, edited
 from ksearch.worldmodel.types import Belief, Evidence
@@ -72,6 +75,8 @@ class CandidateState:
     verdicts: dict[str, EvaluationSettled] = field(default_factory=dict)
     losses: int = 0
     device_seconds: float = 0.0
+    promoting_seconds: float = 0.0
+    """Device time of its promotion, where that came after its ticket settled; not among `device_seconds`."""
     settled: Measured | Failed | None = None
     ticket: int | None = None
     """The ticket that its verdict settles: the one it was written for, or a later one that recalled it."""
@@ -118,6 +123,14 @@ class Books:
         seconds = candidate.device_seconds if candidate is not None else 0.0
         if self._held(ticket.ticket):
             self.ledger.settle(_key(ticket.ticket), Amounts.of(evaluations=int(judged), gpu_seconds=seconds))
+
+    def promotion_started(self, candidate: CandidateState, gpu_seconds: float) -> None:
+        """It costs no evaluation: it belongs to the one that asked for it."""
+        if _promotion_key(candidate) not in self.ledger.reservations:
+            self.ledger.hold(_promotion_key(candidate), Amounts.of(gpu_seconds=gpu_seconds))
+
+    def promotion_answered(self, candidate: CandidateState) -> None:
+        self.ledger.settle(_promotion_key(candidate), Amounts.of(gpu_seconds=candidate.promoting_seconds))
 
     def root_started(self, candidate: CandidateState, gpu_seconds: float) -> None:
         if _root_key(candidate) not in self.ledger.reservations:
@@ -167,6 +180,9 @@ class RunState:
     """Why no model call fits the budget any more; None while calls fit or none was tried."""
     why: dict[int, str] = field(default_factory=dict)
     surrogate: SurrogateState | None = None
+    promotions: Promotions = field(default_factory=Promotions)
+    bounds: BoundsKnown | None = None
+    """None in logs older than bounds, and where nothing is known of the device."""
     incumbent: IncumbentChanged | None = None
     root: RootSettled | None = None
     ended: RunEnded | None = None
@@ -264,7 +280,11 @@ class RunState:
             case EvaluationLost():
                 candidate = self.candidates[event.candidate]
                 candidate.running, candidate.losses = None, candidate.losses + 1
-                candidate.device_seconds += event.device_seconds
+                self._book_device(candidate, event)
+            case PlanRefuted():
+                self._refuted(event, tree_done)
+            case BoundsKnown():
+                self.bounds = event
             case RootSettled():
                 self._root(event)
             case IncumbentChanged():
@@ -326,16 +346,18 @@ class RunState:
         if isinstance(change.outcome, Measured | Failed):
             if candidate is not None:
                 candidate.settled = change.outcome
+                if isinstance(change.outcome, Measured) and "evaluate" in candidate.verdicts and "promote" not in candidate.verdicts:
+                    self.promotions.measured(candidate.id, change.outcome.reward)
             followed = candidate is not None and candidate.written.followed  # where no code was written, no technique was tried
-            self._learn(ticket, change.outcome, followed)
+            self._learn(ticket.node, change.outcome, followed)
 
-    def _learn(self, ticket: Write, outcome: Measured | Failed, followed: bool) -> None:
-        if self.books is None or self.tree is None or not ticket.plan:
+    def _learn(self, node: NodeId, outcome: Measured | Failed, followed: bool) -> None:
+        if self.books is None or self.tree is None or not (plan := self.tree.plan(node)):
             return
         reward = outcome.reward if isinstance(outcome, Measured) else None
         stage = outcome.stage if isinstance(outcome, Failed) else None
-        parent = self.tree.parent(ticket.node)
-        self.books.learn(evidence(ticket.node, ticket.plan[-1], reward, self.tree.own_best(parent), stage, followed))
+        parent = self.tree.parent(node)
+        self.books.learn(evidence(node, plan[-1], reward, self.tree.own_best(parent), stage, followed))
 
     def _surrogate_event(self, event: ForecastMade | CandidateRetired | CandidateRecalled) -> None:
         if self.surrogate is None:
@@ -386,7 +408,9 @@ class RunState:
     def _started(self, event: EvaluationStarted, time: float) -> None:
         candidate = self.candidates[event.candidate]
         candidate.running, candidate.started_at = event.kind, time
-        if self.books is not None and candidate.ticket is None:
+        if self.books is not None and self._is_apart(candidate, event.kind):
+            self.books.promotion_started(candidate, event.gpu_seconds)
+        elif self.books is not None and candidate.ticket is None:
             self.books.root_started(candidate, event.gpu_seconds)
         elif self.books is not None and candidate.ticket is not None:
             self.books.started(candidate.ticket, event.gpu_seconds)
@@ -396,12 +420,38 @@ class RunState:
     def _answered(self, event: EvaluationSettled) -> None:
         candidate = self.candidates[event.candidate]
         candidate.running = None
-        candidate.device_seconds += event.device_seconds
+        self._book_device(candidate, event)
         candidate.verdicts[event.kind] = event
+        ordinary = candidate.verdicts.get("evaluate", event)
+        self.promotions.judged(event, ordinary.reward, root=candidate.written.ticket is None)
         if self.surrogate is not None and event.kind == "evaluate":
             self.surrogate.answered(event)
         if self.books is not None and candidate.written.ticket is None:
             self.books.root_answered(candidate)
+        elif self.books is not None and self._is_apart(candidate, event.kind):
+            self.books.promotion_answered(candidate)
+
+    def _is_apart(self, candidate: CandidateState, kind: str) -> bool:
+        """Whether this is a promotion after its ticket settled, with books of its own; in older runs it came before."""
+        return kind == "promote" and candidate.ticket is not None and candidate.ticket not in self.open_tickets
+
+    def _book_device(self, candidate: CandidateState, event: EvaluationSettled | EvaluationLost) -> None:
+        if self._is_apart(candidate, event.kind):
+            candidate.promoting_seconds += event.device_seconds
+        else:
+            candidate.device_seconds += event.device_seconds
+
+    def _refuted(self, event: PlanRefuted, tree_done: bool) -> None:
+        if self.tree is None:
+            raise BrokenLog(f"{event.type} before the root settled")
+        if not tree_done:
+            self.tree.apply(Refuted(tuple(map(NodeId, event.nodes)), event.stage))
+        for candidate in [candidate for node in event.nodes for candidate in self.candidates_of(node)]:
+            if isinstance(candidate.settled, Measured):
+                candidate.settled = Failed(event.stage)
+                self.promotions.drop(candidate.id)
+        cause = self.candidates[event.candidate].written
+        self._learn(NodeId(cause.node), Failed(event.stage), cause.followed)
 
     def _call(self, event: ModelCallStarted | ModelCallSettled | ModelCallLost) -> None:
         match event:
@@ -420,6 +470,7 @@ class RunState:
 
     def _root(self, event: RootSettled) -> None:
         self.root = event
+        self.promotions.bar = event.reward
         policy, kept = policy_named(tree_policy(self.settings.policy, self.header.judge_version)), self.books is not None
         self.tree = Tree(root_reward=event.reward, sigma_noise=event.sigma_noise, policy=policy, asked=kept)
         if event.candidate is not None:
@@ -438,6 +489,10 @@ def tree_policy(policy: str, judge_version: str) -> str:
 
 def _key(ticket: int) -> str:
     return f"ticket-{ticket}"
+
+
+def _promotion_key(candidate: CandidateState) -> str:
+    return f"promotion-{candidate.id}"
 
 
 def _call_key(call: int) -> str:
