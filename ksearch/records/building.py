@@ -43,6 +43,7 @@ def run_record(state: RunState, history: History, meta: RunMeta, timer: str | No
         "nodes": nodes, "candidates": tuple(candidate_record(state, history, candidate) for candidate in state.candidates.values()),
         "tickets": tuple(ticket_record(state, history, ticket) for ticket in history.decisions),
         "progress": tuple(history.progress), "incumbents": tuple(history.incumbents), "techniques": technique_records(state),
+        "belief_history": tuple(history.beliefs),
     }  # fmt: skip
     return head_record(state, history, meta, timer).model_copy(update=rows)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ksearch.records.model import IncumbentRecord, ProgressRow
+from ksearch.records.model import BeliefRecord, IncumbentRecord, ProgressRow
 from ksearch.store.events import (
     ArmOpenedEvent,
     CandidateWritten,
@@ -14,10 +14,14 @@ from ksearch.store.events import (
     NothingWritten,
     Opened,
     PlanRefuted,
+    PlanRefuted,
     TicketIssued,
     TicketSettled,
 )
 from ksearch.store.fold import RunState
+from ksearch.tree.types import NodeId
+from ksearch.worldmodel.beliefs import gain, success
+from ksearch.worldmodel.types import Belief
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class History:
     progress: list[ProgressRow] = field(default_factory=list)
     incumbents: list[IncumbentRecord] = field(default_factory=list)
     evaluations: int = 0
+    beliefs: list[BeliefRecord] = field(default_factory=list)
+    believed: dict[str, Belief] = field(default_factory=dict)
     refuted: bool = False
     """The best so far was taken back since the last answer."""
 
@@ -73,6 +79,7 @@ class History:
             case TicketSettled():
                 decision = self.decisions[event.ticket]
                 decision.settled, decision.settled_at = event, now
+                self._learnt(decision.issued.node, event.outcome, now, state)
             case EvaluationSettled():
                 self._answered(event, now, state)
             case IncumbentChanged():
@@ -82,8 +89,17 @@ class History:
                     self.progress[-1] = self.progress[-1].model_copy(update={"incumbent_us": event.latency_us})
             case PlanRefuted():
                 self.refuted = True
+                self._learnt(state.candidates[event.candidate].written.node, "failed", now, state)
             case _:
                 pass
+
+    def _learnt(self, node: int, outcome: str, now: Moment, state: RunState) -> None:
+        """Notes the belief in a node's technique when its outcome changed it."""
+        plan = state.tree.plan(NodeId(node)) if state.tree is not None and outcome in ("measured", "failed") else ()
+        belief = state.beliefs.by_technique.get(plan[-1].technique) if plan else None
+        if belief is not None and belief is not self.believed.get(belief.technique):
+            self.believed[belief.technique] = belief
+            self.beliefs.append(_belief(belief, node, outcome, now, state, self.evaluations))
 
     def _answered(self, event: EvaluationSettled, now: Moment, state: RunState) -> None:
         self.answered[event.candidate, event.kind] = now
@@ -115,4 +131,16 @@ def _incumbent(event: IncumbentChanged, now: Moment, state: RunState) -> Incumbe
     return IncumbentRecord(
         candidate=event.candidate, node=state.candidates[event.candidate].written.node, latency_us=event.latency_us,
         baseline_us=event.baseline_us, speedup=event.baseline_us / event.latency_us, seq=now.seq, at_s=now.at_s,
+    )  # fmt: skip
+
+
+def _belief(belief: Belief, node: int, outcome: str, now: Moment, state: RunState, evaluations: int) -> BeliefRecord:
+    tree, next_gain = state.tree, gain(belief)
+    assert tree is not None, "beliefs come from outcomes of plans"
+    own, above = tree.own_best(NodeId(node)), tree.own_best(tree.parent(NodeId(node)))
+    return BeliefRecord(
+        seq=now.seq, at_s=now.at_s, evaluations=evaluations, node=node, technique=belief.technique,
+        gain=own - above if outcome == "measured" and own is not None and above is not None else None,
+        gain_mean=next_gain.mean, gain_sd=next_gain.sd, p_success=success(belief), successes=belief.successes,
+        failures=belief.failures, honesty=tree.honesty,
     )  # fmt: skip

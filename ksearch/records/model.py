@@ -219,6 +219,30 @@ class TechniqueRecord(Record):
     measured: int
 
 
+class BeliefRecord(Record):
+    """What a search believed of a technique after one more outcome of it. Gains in nats.
+
+    `gain_mean` and `gain_sd` are the predictive distribution of its next gain, given that it works, `p_success` that it does; from
+    no prior knowledge (mean 0, a factor of 1.6 either way, P(success) one half) and this run's outcomes alone.
+    """
+
+    seq: int
+    at_s: float
+    evaluations: int
+    node: int
+    """Whose outcome it was."""
+    technique: str
+    gain: float | None
+    """Measured there over the parent; None when it failed."""
+    gain_mean: float
+    gain_sd: float
+    p_success: float
+    successes: int
+    failures: int
+    honesty: float
+    """Share of claimed gains that came true until then, over all techniques."""
+
+
 class BudgetRecord(Record):
     limit: float | None
     spent: float
@@ -303,6 +327,8 @@ class RunRecord(Record):
     techniques: tuple[TechniqueRecord, ...] = Field(default=())
     incumbents: tuple[IncumbentRecord, ...] = Field(default=())
     """Every promotion that was won, in order."""
+    belief_history: tuple[BeliefRecord, ...] = Field(default=())
+    """One row for each outcome that taught something of a technique, in order."""
     branched: str | None = None
     """RUN@SEQ: this run began with that prefix of another one's log; its spending is included in everything here."""
     pins: tuple[int, ...] = Field(default=())

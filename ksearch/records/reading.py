@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -52,6 +52,7 @@ class StoredRun:
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._state, self._history = _begin(log)
+        self._floors: tuple[str, Mapping[str, float]] = ("", {})
 
     @classmethod
     def open(cls, run: str, runs_dir: Path | None = None) -> Self:
@@ -177,6 +178,14 @@ class StoredRun:
 
         known = self._state.bounds
         return None if known is None else Bounds.model_validate_json(self._log.get_blob(known.bounds))
+
+    def floors(self) -> Mapping[str, float]:
+        """The floor of each workload by its uuid, in microseconds; empty where none are known."""
+        known = self._state.bounds
+        if known is not None and known.bounds != self._floors[0]:
+            bounds = self.bounds()
+            self._floors = (known.bounds, {} if bounds is None else {row.uuid: row.floor_us for row in bounds.workloads})
+        return {} if known is None else self._floors[1]
 
     def times(self) -> dict[int, float]:
         """When each event was written, by its number, in seconds since the epoch."""

@@ -85,4 +85,4 @@ def _replaced(rows: tuple[Row, ...], newer: Sequence[tuple[int, Row]]) -> tuple[
 
 
 def _plain(record: RunRecord) -> object:
-    return record.model_dump(exclude={"techniques": True, "nodes": {"__all__": MOVED_BY_ALL}})
+    return record.model_dump(exclude={"techniques": True, "belief_history": True, "nodes": {"__all__": MOVED_BY_ALL}})

@@ -11,6 +11,8 @@ from typing import Literal
 
 from ksearch.records.model import (
     ActionRecord,
+    BeliefRecord,
+    BoundsRecord,
     BudgetRecord,
     ForecastRecord,
     IncumbentRecord,
@@ -52,6 +54,8 @@ class RunHead(Record):
     root_reward: float | None
     sigma_noise: float | None
     honesty: float | None
+    floor: BoundsRecord | None
+    """What the device allows on the full set; None where that isn't known."""
 
 
 class RegimeLatency(Record):
@@ -64,7 +68,7 @@ class RegimeLatency(Record):
     baseline_us: float | None
     latency_us: float | None
     floor_us: float | None = None
-    """Physical lower bound, where one is known."""
+    """What the device allows on these workloads; None where that isn't known."""
 
 
 class Headline(IncumbentRecord):
@@ -272,6 +276,8 @@ class PageData(Record):
     techniques: tuple[TechniqueRecord, ...]
     calibrations: tuple[Calibration, ...]
     policy: PolicyStatistics
+    beliefs: tuple[BeliefRecord, ...]
+    """What the search came to believe of each technique, outcome by outcome."""
     costs: tuple[CostRow, ...]
     commands: tuple[Command, ...]
 
