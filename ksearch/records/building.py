@@ -10,16 +10,17 @@ from operator import attrgetter
 
 from ksearch.budget import Resource
 from ksearch.records.history import History, Moment
+from ksearch.records.learning import prediction_record, spending_records
 from ksearch.records.model import (
     ActionRecord,
     BoundsRecord,
     BudgetRecord,
     CandidateRecord,
-    RunChange,
     EvaluationRecord,
     ForecastRecord,
     NodeRecord,
     RefusedRecord,
+    RunChange,
     RunRecord,
     ScoreRecord,
     TechniqueRecord,
@@ -44,6 +45,7 @@ def run_record(state: RunState, history: History, meta: RunMeta, timer: str | No
         "tickets": tuple(ticket_record(state, history, ticket) for ticket in history.decisions),
         "progress": tuple(history.progress), "incumbents": tuple(history.incumbents), "techniques": technique_records(state),
         "belief_history": tuple(history.beliefs),
+        "predictions": prediction_record(state),
     }  # fmt: skip
     return head_record(state, history, meta, timer).model_copy(update=rows)
 
@@ -77,6 +79,7 @@ def head_record(state: RunState, history: History, meta: RunMeta, timer: str | N
         sigma_noise=None if state.root is None else state.root.sigma_noise,
         honesty=None if tree is None else tree.honesty,
         incumbent=history.incumbents[-1] if history.incumbents else None, bounds=_bounds(state), budget=_budget(state),
+        world_model_history=tuple(history.revisions), spending=spending_records(state),
         branched=None if header.branched is None else f"{header.branched.run}@{header.branched.seq}",
         pins=() if tree is None else tree.pins, bans=() if tree is None else tuple(sorted(tree.bans)),
     )  # fmt: skip

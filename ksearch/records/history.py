@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ksearch.records.model import BeliefRecord, IncumbentRecord, ProgressRow
+from ksearch.records.beliefs import BeliefRecord, RevisionRecord
+from ksearch.records.learning import belief_record, revision_record
+from ksearch.records.model import IncumbentRecord, ProgressRow
 from ksearch.store.events import (
     ArmOpenedEvent,
     CandidateWritten,
@@ -14,13 +16,12 @@ from ksearch.store.events import (
     NothingWritten,
     Opened,
     PlanRefuted,
-    PlanRefuted,
     TicketIssued,
     TicketSettled,
+    WorldModelRevised,
 )
 from ksearch.store.fold import RunState
 from ksearch.tree.types import NodeId
-from ksearch.worldmodel.beliefs import gain, success
 from ksearch.worldmodel.types import Belief
 
 
@@ -59,6 +60,7 @@ class History:
     evaluations: int = 0
     beliefs: list[BeliefRecord] = field(default_factory=list)
     believed: dict[str, Belief] = field(default_factory=dict)
+    revisions: list[RevisionRecord] = field(default_factory=list)
     refuted: bool = False
     """The best so far was taken back since the last answer."""
 
@@ -82,6 +84,9 @@ class History:
                 self._learnt(decision.issued.node, event.outcome, now, state)
             case EvaluationSettled():
                 self._answered(event, now, state)
+            case WorldModelRevised():
+                node = self.decisions[event.ticket].issued.node
+                self.revisions.append(revision_record(event, state, node, now.seq, now.at_s, self.evaluations))
             case IncumbentChanged():
                 self.incumbents.append(_incumbent(event, now, state))
                 # The answer that won the promotion was noted an event earlier: it is what changed the incumbent.
@@ -99,7 +104,7 @@ class History:
         belief = state.beliefs.by_technique.get(plan[-1].technique) if plan else None
         if belief is not None and belief is not self.believed.get(belief.technique):
             self.believed[belief.technique] = belief
-            self.beliefs.append(_belief(belief, node, outcome, now, state, self.evaluations))
+            self.beliefs.append(belief_record(belief, state, node, outcome, now.seq, now.at_s, self.evaluations))
 
     def _answered(self, event: EvaluationSettled, now: Moment, state: RunState) -> None:
         self.answered[event.candidate, event.kind] = now
@@ -131,16 +136,4 @@ def _incumbent(event: IncumbentChanged, now: Moment, state: RunState) -> Incumbe
     return IncumbentRecord(
         candidate=event.candidate, node=state.candidates[event.candidate].written.node, latency_us=event.latency_us,
         baseline_us=event.baseline_us, speedup=event.baseline_us / event.latency_us, seq=now.seq, at_s=now.at_s,
-    )  # fmt: skip
-
-
-def _belief(belief: Belief, node: int, outcome: str, now: Moment, state: RunState, evaluations: int) -> BeliefRecord:
-    tree, next_gain = state.tree, gain(belief)
-    assert tree is not None, "beliefs come from outcomes of plans"
-    own, above = tree.own_best(NodeId(node)), tree.own_best(tree.parent(NodeId(node)))
-    return BeliefRecord(
-        seq=now.seq, at_s=now.at_s, evaluations=evaluations, node=node, technique=belief.technique,
-        gain=own - above if outcome == "measured" and own is not None and above is not None else None,
-        gain_mean=next_gain.mean, gain_sd=next_gain.sd, p_success=success(belief), successes=belief.successes,
-        failures=belief.failures, honesty=tree.honesty,
     )  # fmt: skip

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from ksearch.records.base import Record as Record
+from ksearch.records.beliefs import BeliefRecord, PredictionRecord, RevisionRecord, SpendingRecord
 
 RunStatus: TypeAlias = Literal["open", "done", "budget", "no_candidate", "interrupted", "error"]
 """'open': no process has ended the run; it may be searching now, or have died."""
-
-
-class Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)  # most commands need few of them
 
 
 class ActionRecord(Record):
@@ -219,30 +218,6 @@ class TechniqueRecord(Record):
     measured: int
 
 
-class BeliefRecord(Record):
-    """What a search believed of a technique after one more outcome of it. Gains in nats.
-
-    `gain_mean` and `gain_sd` are the predictive distribution of its next gain, given that it works, `p_success` that it does; from
-    no prior knowledge (mean 0, a factor of 1.6 either way, P(success) one half) and this run's outcomes alone.
-    """
-
-    seq: int
-    at_s: float
-    evaluations: int
-    node: int
-    """Whose outcome it was."""
-    technique: str
-    gain: float | None
-    """Measured there over the parent; None when it failed."""
-    gain_mean: float
-    gain_sd: float
-    p_success: float
-    successes: int
-    failures: int
-    honesty: float
-    """Share of claimed gains that came true until then, over all techniques."""
-
-
 class BudgetRecord(Record):
     limit: float | None
     spent: float
@@ -329,6 +304,12 @@ class RunRecord(Record):
     """Every promotion that was won, in order."""
     belief_history: tuple[BeliefRecord, ...] = Field(default=())
     """One row for each outcome that taught something of a technique, in order."""
+    world_model_history: tuple[RevisionRecord, ...] = Field(default=())
+    """What the world model's document said after each revision; before the first it was empty."""
+    predictions: PredictionRecord | None = None
+    """How the planner's claims came true so far."""
+    spending: tuple[SpendingRecord, ...] = Field(default=())
+    """What language models took, by role."""
     branched: str | None = None
     """RUN@SEQ: this run began with that prefix of another one's log; its spending is included in everything here."""
     pins: tuple[int, ...] = Field(default=())

@@ -19,7 +19,7 @@ from ksearch.records.building import (
     ticket_record,
 )
 from ksearch.records.history import History
-from ksearch.records.model import CandidateRecord, RunChange, NodeRecord, RunRecord, TechniqueRecord, TicketRecord
+from ksearch.records.model import CandidateRecord, NodeRecord, RunChange, RunRecord, TechniqueRecord, TicketRecord
 from ksearch.records.rows import FlatRow, candidate_rows, node_rows
 from ksearch.records.touched import touched_by
 from ksearch.settings import Settings

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import pytest
 
-from ksearch.records.model import CandidateRecord, RunChange, NodeRecord, ProgressRow, RunRecord, TicketRecord
+from ksearch.records.model import CandidateRecord, NodeRecord, ProgressRow, RunChange, RunRecord, TicketRecord
 from ksearch.records.reading import StoredRun
 from ksearch.report.export import import_run
 from ksearch.store.log import EventLog, EventRow
@@ -85,4 +85,5 @@ def _replaced(rows: tuple[Row, ...], newer: Sequence[tuple[int, Row]]) -> tuple[
 
 
 def _plain(record: RunRecord) -> object:
-    return record.model_dump(exclude={"techniques": True, "belief_history": True, "nodes": {"__all__": MOVED_BY_ALL}})
+    without = {"techniques": True, "belief_history": True, "predictions": True}
+    return record.model_dump(exclude={**without, "nodes": {"__all__": MOVED_BY_ALL}})

@@ -75,7 +75,10 @@ def _evaluation(run: StoredRun, answer: EvaluationRecord) -> EvaluationDetail:
 
 
 def regime_latencies(verdict: Verdict, floors: Mapping[str, float]) -> tuple[RegimeLatency, ...]:
-    """Weighted means by regime, with the floors of the same workloads, in the order in which the regimes first appear; workloads without a latency are left out."""
+    """Weighted means by regime, with the floors of the same workloads.
+
+    Regimes stand in the order in which they first appear; workloads without a latency are left out.
+    """
     groups: dict[str, list[WorkloadResult]] = {}
     for row in verdict.workloads:
         if row.latency_us is not None:

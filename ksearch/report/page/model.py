@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from ksearch.records.beliefs import BeliefRecord
 from ksearch.records.model import (
     ActionRecord,
-    BeliefRecord,
     BoundsRecord,
     BudgetRecord,
     ForecastRecord,
