@@ -49,7 +49,8 @@ def page_of(run: StoredRun, record: RunRecord) -> PageData:
         headline=headline, actions=tuple(actions.known), nodes=nodes,
         candidates=tuple(map(_candidate, record.candidates)), tickets=record.tickets, progress=record.progress,
         incumbents=record.incumbents, techniques=record.techniques, calibrations=(claims_of(record), *forecasts_of(record)),
-        policy=policy_of(record), beliefs=record.belief_history, costs=costs_of(record), commands=commands_of(record),
+        policy=policy_of(record), beliefs=record.belief_history, world_model=record.world_model_history,
+        predictions=record.predictions, costs=costs_of(record), commands=commands_of(record),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from ksearch.records.beliefs import BeliefRecord
+from ksearch.records.beliefs import BeliefRecord, PredictionRecord, RevisionRecord
 from ksearch.records.model import (
     ActionRecord,
     BoundsRecord,
@@ -251,6 +251,8 @@ class CostRow(Record):
     wall_seconds: float | None
     tokens: float | None
     usd: float | None
+    models: tuple[str, ...] = ()
+    """Language models that took it."""
 
 
 class Command(Record):
@@ -278,6 +280,10 @@ class PageData(Record):
     policy: PolicyStatistics
     beliefs: tuple[BeliefRecord, ...]
     """What the search came to believe of each technique, outcome by outcome."""
+    world_model: tuple[RevisionRecord, ...]
+    """The planner's document after each of its revisions; empty when the planner keeps none."""
+    predictions: PredictionRecord | None
+    """How claims came true, beside constants; None before any could be compared."""
     costs: tuple[CostRow, ...]
     commands: tuple[Command, ...]
 
