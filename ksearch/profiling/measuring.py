@@ -187,6 +187,7 @@ def _gpu_launch(device: str) -> tuple[str, float]:
     for _ in range(64):
         empty[(1,)]()
     torch.cuda.synchronize()
+    recorder.keep()
     spans = [(end - start) / 1e3 for kind, _, start, end, _ in recorder.take() if kind == "kernel"]
     recorder.off()
     return CUPTI, min(spans)
