@@ -163,10 +163,10 @@ class Cascade:
     def _refuse_impossible(self) -> None:
         """A time below the physical floor is an accusation: whatever was measured, it was not the work."""
         for workload in self._workloads:
-            floor = self.bench.floor.us(Layout.of(self.job.definition, workload).output_bytes)
-            latency = self.progress.times[workload.uuid].latency_us
-            if latency < floor:
-                message = f"{latency:.3g} us is less than the {floor:.3g} us that writing the outputs and one launch take here"
+            timing, output_bytes = self.progress.times[workload.uuid], Layout.of(self.job.definition, workload).output_bytes
+            if self.bench.floor.forbids(timing.latency_us + timing.doubt_us, output_bytes):
+                least = f"{self.bench.floor.us(output_bytes):.3g} us"
+                message = f"{timing.latency_us:.3g} us is less than the {least} that writing the outputs and one launch take here"
                 raise StageFailure(Status.REJECTED, Stage.TIMING, message, workload=workload.uuid)
 
     def _refuse_libraries(self, session: Session) -> None:

@@ -44,6 +44,8 @@ CHECKED_SHARE = 0.1
 CHECKED_LEAST = 3
 """Outputs verified of each workload, at least: a candidate that lies in half its calls, as it must to move a median, is
 caught on each with one chance in two."""
+DOUBT = 0.5
+"""Of an empty request: how much dearer it may be in the idle runner than in the candidate's, on a machine with other work to do."""
 SURE = 3.0
 """Standard errors of the mean empty request that make up the resolution."""
 
@@ -121,7 +123,7 @@ class _Timer:
         size = -(-count // samples)
         groups = [requests[k : k + size] for k in range(0, count, size)]
         times = [median(request.full_s for request in group) - median(empties) for group in groups]
-        return Timing(tuple(max(taken, resolution_s) * 1e6 for taken in times), resolution_s * 1e6, count)
+        return Timing(tuple(max(taken, resolution_s) * 1e6 for taken in times), resolution_s * 1e6, count, DOUBT * median(empties) * 1e6)
 
     def compare(self, sessions: Sequence[Session], rounds: int) -> tuple[float, float]:
         """Microseconds of a call of either session, from rounds of A B B A; the first round only warms up."""
