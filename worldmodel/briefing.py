@@ -22,6 +22,9 @@ CHARACTERS_A_TOKEN = 3.5
 
 CUT = "(more was cut here)"
 
+GIST = 110
+"""Characters of an intent in a list of outcomes."""
+
 LEAST_CLAIMS = 3
 """Fewer scored claims say nothing about the planner."""
 
@@ -100,9 +103,15 @@ def outcomes_text(arms: Iterable[ArmOutcome], remarks: Mapping[NodeId, str]) -> 
 
 
 def _outcome_text(arm: ArmOutcome, remarks: Mapping[NodeId, str]) -> str:
-    line = f"- node {arm.node}: {describe(arm.action)}: {_result(arm)} (claimed {factor(arm.action.gain_mean)})"
+    line = f"- node {arm.node}: {describe(arm.action)}: {_result(arm)} (claimed {factor(arm.action.gain_mean)}); {gist(arm.action.intent)}"
     remark = remarks.get(arm.node)
-    return line if remark is None else f"{line}\n  judge: {remark}"
+    return line if remark is None else f"{line}\n  {remark}"
+
+
+def gist(intent: str) -> str:
+    """Enough of an intent to know one idea from another."""
+    text = " ".join(intent.split())
+    return text if len(text) <= GIST else text[:GIST].rpartition(" ")[0] + " ..."
 
 
 def _result(arm: ArmOutcome) -> str:
@@ -115,8 +124,8 @@ def _result(arm: ArmOutcome) -> str:
 
 
 def beliefs_text(beliefs: Iterable[Belief]) -> str:
-    """Techniques that were tried, those with the most evidence first."""
-    tried = sorted((b for b in beliefs if b.successes + b.failures), key=lambda b: (-(b.successes + b.failures), b.technique))
+    """Techniques that were tried more than once, those with the most evidence first: one outcome stands where its plan does."""
+    tried = sorted((b for b in beliefs if b.successes + b.failures > 1), key=lambda b: (-(b.successes + b.failures), b.technique))
     return "\n".join(_belief_text(belief) for belief in tried)
 
 

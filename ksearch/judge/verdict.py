@@ -93,13 +93,29 @@ class Job(Frozen):
     limits: Limits = Limits()
     seed: int | None = None
     """Only for reproducing a failure shown in evidence: None (the rule) draws fresh secret seeds."""
+    offer: Offer | None = None
+    """`evaluate` only, for a judge that can't be asked again soon; no part of the question."""
 
     @property
     def question(self) -> str:
         """Digest of all that decides the answer, for telling whether a verdict belongs to this job. Not its name, its secret seed or
         where datasets lie, which differ from place to place."""
-        text = self.model_dump_json(exclude={"job", "seed", "dataset_root"})
+        text = self.model_dump_json(exclude={"job", "seed", "dataset_root", "offer"})
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Offer(Frozen):
+    """The promotion that will be asked for if the candidate is the fastest of its round, and faster than what stood a full judgement:
+    `bar`, as a reward (nats over the baseline).
+
+    A place that judges folders takes it up at once: asking again would cost another way there and back.
+    """
+
+    bar: float
+    promotion: Job
+
+
+Job.model_rebuild()
 
 
 class Evidence(Frozen):
