@@ -190,7 +190,6 @@ def _gpu_launch(device: str) -> tuple[str, float]:
     torch.cuda.synchronize()
     recorder.keep()
     spans = [(end - start) / 1e3 for kind, _, start, end, _ in recorder.take() if kind == "kernel"]
-    recorder.off()
     return CUPTI, min(spans)
 
 
