@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ksearch.cli import bench, config, definitions, doctor, evaluate, inspect, report, run, runs, steer, surrogate, ui, verify
+from ksearch.cli import bench, config, definitions, doctor, evaluate, inspect, memory, report, run, runs, steer, surrogate, ui, verify
 from ksearch.errors import KsearchError
 
 app = typer.Typer(
@@ -45,6 +45,7 @@ for _group in (
     evaluate,
     verify,
     surrogate,
+    memory,
     bench,
     config,
     doctor,

@@ -252,6 +252,38 @@ class PlanRefuted(_Event):
     stage: str
 
 
+class RecalledTechnique(_Event):
+    """What earlier runs of the same operator class and hardware measured of a technique, all together. Gains in nats."""
+
+    technique: str
+    gains: int
+    gain_sum: float
+    gain_sumsq: float
+    successes: int
+    failures: int
+    runs: tuple[str, ...]
+
+
+class RecalledLesson(_Event):
+    """A lesson of an earlier run, with where it comes from."""
+
+    text: str
+    run: str
+    definition: str
+    operator: str
+    hardware: str
+    bottleneck: str
+
+
+class KnowledgeRecalled(_Event):
+    """What the run was told of earlier ones when it began. `base` names the knowledge base, to which it adds what it learns."""
+
+    type: Literal["knowledge_recalled"] = "knowledge_recalled"
+    base: str
+    techniques: tuple[RecalledTechnique, ...] = ()
+    lessons: tuple[RecalledLesson, ...] = ()
+
+
 class RegimeBound(_Event):
     """Of one regime: weighted means over its workloads, in microseconds. `weight` is its share of the objective."""
 
@@ -431,6 +463,7 @@ class RunEnded(_Event):
 Event: TypeAlias = (
     RunCreated
     | Opened
+    | KnowledgeRecalled
     | BoundsKnown
     | CandidateWritten
     | NothingWritten

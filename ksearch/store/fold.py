@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from ksearch.budget import Amounts, Ledger, LedgerError, Limits
 from ksearch.settings import BudgetSettings, Settings
-from ksearch.store.changes import TreeEvent, to_change, to_edit
+from ksearch.store.changes import TreeEvent, to_change, to_edit, to_knowledge
 from ksearch.store.errors import StoreError
 from ksearch.store.events import (
     ArmOpenedEvent,
@@ -29,6 +29,7 @@ from ksearch.store.events import (
     IdeaBanned,
     IdeaUnbanned,
     IncumbentChanged,
+    KnowledgeRecalled,
     ModelCallLost,
     ModelCallSettled,
     ModelCallStarted,
@@ -55,6 +56,7 @@ from ksearch.tree import Tree, policy_named
 from ksearch.tree.types import Cancelled, Failed, Foreseen, Issued, Measured, NodeId, Refuted, Settled, Ticket, Write
 from ksearch.worldmodel.beliefs import Beliefs, revised
 from ksearch.worldmodel.document import Document, edited
+from ksearch.worldmodel.memory import Knowledge, priors
 from ksearch.worldmodel.types import Belief, Evidence
 
 ROOT_KEY = "root"
@@ -181,6 +183,9 @@ class RunState:
     why: dict[int, str] = field(default_factory=dict)
     surrogate: SurrogateState | None = None
     promotions: Promotions = field(default_factory=Promotions)
+    recalled: KnowledgeRecalled | None = None
+    """What earlier runs taught; None where nobody asked them."""
+    knowledge: Knowledge = field(default_factory=Knowledge)
     bounds: BoundsKnown | None = None
     """None in logs older than bounds, and where nothing is known of the device."""
     incumbent: IncumbentChanged | None = None
@@ -285,6 +290,8 @@ class RunState:
                 self._refuted(event, tree_done)
             case BoundsKnown():
                 self.bounds = event
+            case KnowledgeRecalled():
+                self._recalled(event)
             case RootSettled():
                 self._root(event)
             case IncumbentChanged():
@@ -358,6 +365,11 @@ class RunState:
         stage = outcome.stage if isinstance(outcome, Failed) else None
         parent = self.tree.parent(node)
         self.books.learn(evidence(node, plan[-1], reward, self.tree.own_best(parent), stage, followed))
+
+    def _recalled(self, event: KnowledgeRecalled) -> None:
+        self.recalled, self.knowledge = event, to_knowledge(event)
+        if self.books is not None:
+            self.books.by_technique |= {prior.technique: prior for prior in priors(self.knowledge)}
 
     def _surrogate_event(self, event: ForecastMade | CandidateRetired | CandidateRecalled) -> None:
         if self.surrogate is None:
