@@ -177,8 +177,8 @@ def test_the_five_dollars_hold_in_a_live_run(tmp_path: Path) -> None:
     """A first call that could pass them is not made: the limit that nobody stated is the run's own from its first event on."""
     with serving(Diligent()) as server:
         done = ksearch(
-            "run", "-d", "rmsnorm", "--device", "cpu", "--evaluator", "fake", "--max-evaluations", "5", "--runs-dir", str(tmp_path), "--json",
-            "--set", f"llm.anthropic_url={server.url}",
+            "run", "-d", "rmsnorm", "--device", "cpu", "--evaluator", "fake", "--max-evaluations", "5", "--runs-dir", str(tmp_path),
+            "--json", "--set", f"llm.anthropic_url={server.url}",
             "--set", "llm.prices={claude-opus-5-5: {input: 200, output: 200, cached: 200, written: 200}}",
             cwd=tmp_path, ANTHROPIC_API_KEY=KEY,
         )  # fmt: skip
