@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 
 from ksearch.coder.types import Draft, NothingToWrite
 from ksearch.errors import BadInput, Unavailable
+from ksearch.evaluators.places import in_rounds
 from ksearch.forecasting.candidates import SampleMaker
 from ksearch.forecasting.desk import Forecasts
 from ksearch.forecasting.history import History
@@ -123,9 +124,11 @@ class Steps:
 
     def judge(self, candidate: CandidateState, kind: Kind) -> Future[Answer]:
         """Hand a candidate to the evaluator; the intent is logged first. A promotion is paired with the incumbent."""
-        best = self.state.best_known
-        opponent = self.questions.solution(best) if kind == "promote" and best is not None else None
-        job = self.parts.jobs.job(f"{self.state.header.run}/{candidate.id}/{kind}", kind, self.questions.solution(candidate), opponent)
+        best, name = self.state.best_known, f"{self.state.header.run}/{candidate.id}"
+        solution, opponent = self.questions.solution(candidate), None if best is None else self.questions.solution(best)
+        job = self.parts.jobs.job(f"{name}/{kind}", kind, solution, opponent if kind == "promote" else None)
+        if kind == "evaluate" and opponent is not None and in_rounds(self.state.settings.evaluator):
+            job = self.parts.jobs.offering(job, f"{name}/promote", opponent, self.state.promotions.bar)
         self.journal.record(EvaluationStarted(candidate=candidate.id, kind=kind, gpu_seconds=self._reservation(kind)))
         future: Future[Answer] = self.parts.evaluator.submit(job)  # type: ignore[assignment]
         return future

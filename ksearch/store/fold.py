@@ -6,12 +6,12 @@ the same state. Nothing here reads a clock, a file or a random number.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ksearch.budget import LedgerError
 from ksearch.store.books import Books, limits_of
 from ksearch.store.candidates import CandidateState, ModelCall
-from ksearch.store.changes import TreeEvent, to_change, to_edit
+from ksearch.store.changes import TreeEvent, facts_of, to_change, to_edit
 from ksearch.store.errors import StoreError
 from ksearch.store.events import (
     ArmOpenedEvent,
@@ -106,6 +106,7 @@ class RunState(RunFacts):
                 self._refuted(event, tree_done)
             case BoundsKnown():
                 self.bounds = event
+                self.document = replace(self.document, operator=facts_of(event))
             case RootSettled():
                 self._root(event)
             case IncumbentChanged():
