@@ -76,12 +76,12 @@ def fit(learnt: Sequence[Sample], found: Found | None) -> Fit:
     return Fit(encoder, passing, process, _classifier(encoder, learnt, labels))
 
 
-def search(learnt: Sequence[Sample], before: Found | None) -> Found:
-    """The most probable weights, searched from those found before."""
+def search(learnt: Sequence[Sample]) -> Found:
+    """The most probable weights."""
     encoder, passing = Encoder(learnt), [sample for sample in learnt if sample.reward is not None]
     inputs, names = _inputs(encoder, passing), encoder.columns.names
     prior = Weights.prior(len(names), len(inputs.parts), inputs.y)
-    return Found(names, most_probable(inputs, prior if before is None else before.carried_to(names, prior)))
+    return Found(names, most_probable(inputs, prior))
 
 
 def _inputs(encoder: Encoder, passing: Sequence[Sample]) -> Learnt:

@@ -47,7 +47,7 @@ class Statistical:
     name: str = "statistical"
     _fit: Fit | None = None
     _fitted: tuple[int, str] = (0, "")
-    _found: dict[tuple[int, str], Found | None] = field(default_factory=dict)
+    _found: dict[tuple[int, str], Found] = field(default_factory=dict)
 
     def learn(self, sample: Sample) -> None:
         if sample.parent_reward is not None:
@@ -93,19 +93,17 @@ class Statistical:
             return fit(here[-MOST_LEARNT:], self._weights(here, place))
 
     def _weights(self, here: Sequence[Sample], place: str) -> Found | None:
-        """Found at the milestones up to the last, each from the one before, so that they follow from the samples alone,
-        however often the program was started in between."""
+        """Found on the samples up to the last milestone, so that they follow from the samples alone, however often the
+        program was started in between."""
         from ksearch.surrogates.regression import search
 
-        found: Found | None = None
-        for size in milestones(len(here)):
-            learnt = here[max(0, size - MOST_LEARNT) : size]
-            if sum(other.reward is not None for other in learnt) < LEAST_LEARNT:
-                continue
-            if (size, place) not in self._found:
-                self._found[size, place] = search(learnt, found)
-            found = self._found[size, place]
-        return found
+        size = max(milestones(len(here)), default=0)
+        learnt = here[max(0, size - MOST_LEARNT) : size]
+        if sum(other.reward is not None for other in learnt) < LEAST_LEARNT:
+            return None
+        if (size, place) not in self._found:
+            self._found[size, place] = search(learnt)
+        return self._found[size, place]
 
 
 def place_of(sample: Sample) -> str:
