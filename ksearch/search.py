@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ksearch.errors import BadInput, Unavailable
+from ksearch.evaluators.places import in_rounds
 from ksearch.line import Line, room_in_line, under_judgement
+from ksearch.parts import Answer, Parts
 from ksearch.pending import (
     ForecastBatch,
     ForecastStep,
@@ -32,13 +34,19 @@ from ksearch.profiling.run import incumbent_above_floor, is_at_floor
 from ksearch.promotion import aftermath, gpu_seconds_kept, promotion, seconds_kept
 from ksearch.root import settle_root
 from ksearch.steering import take_requests
-from ksearch.steps import Answer, Parts, Steps
+from ksearch.steps import Steps
 from ksearch.store.events import RunEnded
 from ksearch.store.fold import CandidateState, RunState
 from ksearch.store.journal import Journal
 
 POLL_SECONDS = 0.2
 """How long a signal, a request or a time limit may go unnoticed."""
+
+IDEAS_AN_ANSWER = 4
+"""Of a planner's answer to one question, as many are likely to be tried."""
+
+TOGETHER_SECONDS = 0.05
+"""Verdicts of one round, handed over one after the other by another thread, count as having come together."""
 
 
 @dataclass
@@ -86,11 +94,16 @@ class Search:
         room = min(room, affordable) if not queued or affordable == 0 else room
         if self.state.tree is None or room <= 0 or self.at_floor():
             return
-        asked = self.state.tree.ask(room, random.Random(f"{self.state.header.seed}/{self.state.settled_tickets}"))
+        asked = self.state.tree.ask(room, random.Random(f"{self.state.header.seed}/{self.state.settled_tickets}"), self.most_asking)
         self.exhausted = asked.exhausted
         if asked.changes:
             reserved = 0.0 if queued else self.parts.jobs.gpu_reservation
             self.journal.record_changes(asked.changes, gpu_seconds=reserved, evaluations=int(not queued))
+
+    @property
+    def most_asking(self) -> int | None:
+        """A model's answer brings several ideas, and costs as much as a kernel: a few at a time fill all slots."""
+        return None if self.state.settings.planner != "llm" else max(1, self.parts.parallel // IDEAS_AN_ANSWER)
 
     def advance(self) -> None:
         """Take every open ticket one step on, and again while settling one frees another."""
@@ -121,13 +134,14 @@ class Search:
         """Conclude the promotion that was answered, and begin the next when its time has come."""
         while (step := aftermath(self.state)) is not None:
             self.steps.conclude(step)
-        chosen = promotion(self.state, at_once=self.promotion_is_due())
+        # A visited device has judged its round's fastest in full already, or does so with the next round.
+        chosen = promotion(self.state, at_once=self.in_rounds or self.promotion_is_due())
         if chosen is not None and chosen not in self.running.values() and self.may_promote():
             self.running[self.steps.start(chosen)] = chosen
 
     def promotion_is_due(self) -> bool:
         """Whether the fastest in waiting is promoted whatever may still come: because nothing will, or its time is up."""
-        over = not self.running and not self.state.open_tickets and (self.exhausted or self.affordable() == 0)
+        over = not self.running and not self.state.open_tickets and (self.exhausted or self.affordable() == 0 or self.at_floor())
         return over or self.winding_down()
 
     def may_promote(self) -> bool:
@@ -189,10 +203,18 @@ class Search:
         watched: list[Future[Any]] = [*self.running, *([] if self.parts.models is None else [self.parts.models.bell])]
         wait(watched, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
         done = [future for future in self.running if future.done()]
+        if done and self.in_rounds:
+            wait([*self.running], timeout=TOGETHER_SECONDS)
+            done = [future for future in self.running if future.done()]
         self.steps.serve()  # what a finished step asked of a model was posted before it finished
         for future in sorted(done, key=lambda future: _order(self.running[future])):
             self.steps.finish(self.running.pop(future), future.result())
         return self.heed()
+
+    @property
+    def in_rounds(self) -> bool:
+        """Whether verdicts come many at a time: who is promoted first is then decided among all of them."""
+        return in_rounds(self.state.settings.evaluator)
 
     def heed(self) -> RunEnded | None:
         """Take in what other processes ask of this search; an ending if they or anything else interrupt it."""

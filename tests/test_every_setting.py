@@ -23,10 +23,10 @@ from ksearch.llm.desk import Desk as ModelDesk
 from ksearch.llm.prices import FREE
 from ksearch.llm.setup import asker_of, choose, model_of
 from ksearch.llm.types import Role
+from ksearch.parts import Parts
 from ksearch.prepare import jobs_of, model_parts, parallel_of, parts_of, prepare
 from ksearch.profiling.run import is_at_floor
 from ksearch.settings import Settings, all_keys, merge, parse_assignment, resolve
-from ksearch.steps import Parts
 from ksearch.store.events import RunCreated, SurrogateOpened
 from ksearch.store.fold import Books, RunState
 from ksearch.store.forecasts import SurrogateState

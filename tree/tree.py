@@ -28,6 +28,7 @@ from ksearch.tree.types import (
     Outcome,
     Pinned,
     Plan,
+    Propose,
     Refuted,
     Settled,
     Ticket,
@@ -60,14 +61,19 @@ class Tree:
         """Fold one change in, as when a log is replayed. Raises IllegalChange, with nothing altered, if it can't follow."""
         apply(self._state, change)
 
-    def ask(self, n: int, rng: random.Random) -> Asked:
-        """At most `n` tickets: fewer when nothing more is legal now. Equal state and generator give an equal answer."""
+    def ask(self, n: int, rng: random.Random, most_asking: int | None = None) -> Asked:
+        """At most `n` tickets: fewer when nothing more is legal now. Equal state and generator give an equal answer.
+
+        With `most_asking` planners being asked already, a step that would ask one more ends the answer: it waits for their ideas.
+        """
         if n < 0:
             raise ValueError(f"can't ask for {n} tickets")
         tickets: list[Ticket] = []
         changes: list[Change] = []
         while len(tickets) < n and self._state.root.selectable:
-            issued = self._next(rng, changes)
+            issued = self._next(rng, changes, may_ask=most_asking is None or self._asking < most_asking)
+            if issued is None:
+                break
             tickets.append(issued.ticket)
         return Asked(tuple(tickets), tuple(changes), self.exhausted)
 
@@ -84,6 +90,11 @@ class Tree:
         self.apply(change)
         return (change,)
 
+    @property
+    def _asking(self) -> int:
+        """Planners that are being asked for ideas."""
+        return sum(isinstance(ticket, Propose) for ticket in self._state.tickets.values())
+
     def refute(self, nodes: tuple[NodeId, ...], stage: str) -> tuple[Change, ...]:
         """Plans that had passed failed the full judgement; the change is returned for the log.
 
@@ -93,7 +104,7 @@ class Tree:
         self.apply(change)
         return (change,)
 
-    def _next(self, rng: random.Random, changes: list[Change]) -> Issued:
+    def _next(self, rng: random.Random, changes: list[Change], *, may_ask: bool) -> Issued | None:
         """Let the policy step until it names a ticket. Each step but the last takes a proposal off a finite queue."""
         opened, start = None, self._state.start
         pinned = "" if start.parent is None else f"node {start.id} is pinned; "
@@ -104,6 +115,8 @@ class Tree:
                 self._record(arm, changes)
                 opened = self._state.nodes[-1]
                 continue
+            if not isinstance(step, WriteAt) and not may_ask:
+                return None
             if isinstance(step, WriteAt):
                 issued = Issued(self._state.write_ticket(step.node), pinned + step.why)
             else:

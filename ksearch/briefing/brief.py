@@ -61,8 +61,8 @@ def _lengths(members: Sequence[JudgedWorkload]) -> str:
     half, most = rows[len(rows) // 2], rows[len(rows) * 9 // 10]
     seconds = [lengths[-2] for lengths in each if len(lengths) > 1]
     beside = f", the second longest up to {max(seconds)}" if seconds else ""
-    longest = _span([lengths[-1] for lengths in each])
-    return f"; row lengths: half below {half}, 90% below {most}; the longest row of a workload {longest}{beside}"
+    longest = f"the longest row of a workload {_span([lengths[-1] for lengths in each])}{beside}"
+    return f"; row lengths: half below {half}, 90% below {most}; {longest}"
 
 
 def _span(values: Sequence[int]) -> str:
