@@ -141,16 +141,23 @@ def _incumbent_reward(state: RunState) -> float:
 
 
 def _first_in_line(state: RunState, candidate: CandidateState) -> bool:
-    """One promotion at a time: a running one first, then the candidate that was written first."""
+    """One promotion at a time: a running one first, then the candidate measured fastest. Once it is promoted, most of those behind
+    it are no better than the incumbent and settle without a promotion of their own."""
     for ticket in state.open_tickets:
         other = state.candidate_of(ticket)
         if other is None or other.id == candidate.id:
             continue
         if other.running == "promote" or "promote" in other.verdicts:
             return False
-        if other.id < candidate.id and _wants_promotion(state, other):
+        if _wants_promotion(state, other) and _place_in_line(other) < _place_in_line(candidate):
             return False
     return True
+
+
+def _place_in_line(candidate: CandidateState) -> tuple[float, int]:
+    reward = candidate.verdicts["evaluate"].reward
+    assert reward is not None, "a candidate that failed wants no promotion"
+    return -reward, candidate.id
 
 
 def _wants_promotion(state: RunState, candidate: CandidateState) -> bool:
