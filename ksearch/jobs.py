@@ -10,12 +10,12 @@ from pydantic import TypeAdapter
 
 from ksearch.coder.types import Target
 from ksearch.definitions.schema import Definition, Solution
-from ksearch.judge.verdict import Job, JudgedWorkload, Limits
+from ksearch.judge.verdict import Job, JudgedWorkload, Limits, Offer
 from ksearch.settings import EvaluationSettings, Settings
 from ksearch.translate import weights_of
 
 GPU_RESERVATION_S = 60.0
-"""GPU seconds set aside for a candidate in flight: what an evaluation with its promotion is meant to cost at most."""
+"""GPU seconds set aside for a candidate in flight: what an evaluation, or a promotion, is meant to cost at most."""
 
 WORKLOADS: TypeAdapter[tuple[JudgedWorkload, ...]] = TypeAdapter(tuple[JudgedWorkload, ...])
 """How sets of workloads are stored with a run."""
@@ -49,6 +49,10 @@ class JobFactory:
             return 0.0
         limit = self.settings.budget.max_gpu_seconds
         return GPU_RESERVATION_S if limit is None else min(GPU_RESERVATION_S, limit)
+
+    def offering(self, job: Job, name: str, opponent: Solution, bar: float) -> Job:
+        """An evaluation that is to be followed by the candidate's promotion, called `name`, if it is faster than what stood one."""
+        return job.model_copy(update={"offer": Offer(bar=bar, promotion=self.job(name, "promote", job.solution, opponent))})
 
     def job(self, name: str, kind: Literal["evaluate", "promote"], solution: Solution, opponent: Solution | None = None) -> Job:
         options: EvaluationSettings = self.settings.evaluation

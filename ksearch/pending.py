@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ksearch.store.fold import CandidateState, RunState
-from ksearch.translate import deserves_promotion
 from ksearch.tree.types import Failed, Measured, Propose, Ticket, TicketId, Write
 
 
@@ -56,16 +55,15 @@ class PromoteStep:
 
 @dataclass(frozen=True, slots=True)
 class SettleStep:
-    """Everything is known: tell the tree. `promoted` names the candidate that becomes the incumbent, if any."""
+    """Everything is known: tell the tree."""
 
     ticket: TicketId
     outcome: Measured | Failed
-    promoted: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WaitStep:
-    """Another ticket comes first (the same code is being judged, or a promotion is under way)."""
+    """Another ticket comes first: the same code is being judged."""
 
     ticket: TicketId
 
@@ -103,16 +101,15 @@ def _step_of_duplicate(state: RunState, ticket: TicketId, twin: CandidateState) 
 
 
 def _step_of_candidate(state: RunState, ticket: TicketId, candidate: CandidateState) -> Step:
+    """What was measured settles the ticket; whether it is promoted is decided apart from it (`ksearch.promotion`)."""
     judged = candidate.verdicts.get("evaluate")
     if judged is None:
         return ForecastStep(candidate.id) if _wants_forecast(state, candidate) else JudgeStep(candidate.id)
-    if judged.reward is None:
-        return SettleStep(ticket, Failed(judged.stage or judged.status))
-    if "promote" in candidate.verdicts:
-        return _step_after_promotion(state, ticket, candidate)
-    if not deserves_promotion(judged.reward, _incumbent_reward(state)):
-        return SettleStep(ticket, Measured(min(judged.reward, _incumbent_reward(state))))
-    return PromoteStep(candidate.id) if _first_in_line(state, candidate) else WaitStep(ticket)
+    failed = next((verdict for verdict in candidate.verdicts.values() if verdict.reward is None), None)
+    if failed is not None:
+        return SettleStep(ticket, Failed(failed.stage or failed.status))
+    assert judged.reward is not None
+    return SettleStep(ticket, Measured(judged.reward))
 
 
 def _wants_forecast(state: RunState, candidate: CandidateState) -> bool:
@@ -120,46 +117,3 @@ def _wants_forecast(state: RunState, candidate: CandidateState) -> bool:
     if state.surrogate is None or candidate.running is not None or candidate.losses:
         return False
     return candidate.id not in state.surrogate.made
-
-
-def _step_after_promotion(state: RunState, ticket: TicketId, candidate: CandidateState) -> Step:
-    """One promotion at a time, so the incumbent is still the one that the candidate was paired with."""
-    promotion, judged = candidate.verdicts["promote"], candidate.verdicts["evaluate"]
-    if promotion.reward is None:
-        return SettleStep(ticket, Failed(promotion.stage or promotion.status))
-    best = _incumbent_reward(state)
-    if promotion.promoted:
-        gain = promotion.paired_gain if promotion.paired_gain is not None else max(0.0, promotion.reward - best)
-        return SettleStep(ticket, Measured(best + gain), promoted=candidate.id)
-    assert judged.reward is not None
-    return SettleStep(ticket, Measured(min(judged.reward, best)))
-
-
-def _incumbent_reward(state: RunState) -> float:
-    assert state.tree is not None
-    return state.tree.incumbent_reward
-
-
-def _first_in_line(state: RunState, candidate: CandidateState) -> bool:
-    """One promotion at a time: a running one first, then the candidate measured fastest. Once it is promoted, most of those behind
-    it are no better than the incumbent and settle without a promotion of their own."""
-    for ticket in state.open_tickets:
-        other = state.candidate_of(ticket)
-        if other is None or other.id == candidate.id:
-            continue
-        if other.running == "promote" or "promote" in other.verdicts:
-            return False
-        if _wants_promotion(state, other) and _place_in_line(other) < _place_in_line(candidate):
-            return False
-    return True
-
-
-def _place_in_line(candidate: CandidateState) -> tuple[float, int]:
-    reward = candidate.verdicts["evaluate"].reward
-    assert reward is not None, "a candidate that failed wants no promotion"
-    return -reward, candidate.id
-
-
-def _wants_promotion(state: RunState, candidate: CandidateState) -> bool:
-    judged = candidate.verdicts.get("evaluate")
-    return judged is not None and judged.reward is not None and deserves_promotion(judged.reward, _incumbent_reward(state))

@@ -30,11 +30,11 @@ from ksearch.jobs import JobFactory
 from ksearch.judge.verdict import JudgedWorkload
 from ksearch.llm.desk import Desk as ModelDesk
 from ksearch.llm.oracle import ModelOracle
-from ksearch.llm.setup import Choice, asker_of, choose, model_of, price_text, rates_of
+from ksearch.llm.setup import Choice, asker_of, choose, forecasts_with_model, model_of, price_text, rates_of
 from ksearch.llm.types import Role, Tool
+from ksearch.parts import Parts
 from ksearch.root import REFERENCE_ORIGIN
 from ksearch.settings import Settings
-from ksearch.steps import Parts
 from ksearch.worldmodel.forms import PROPOSE, PROPOSE_SCHEMA, PROPOSE_TEXT
 from ksearch.worldmodel.planner import ModelPlanner
 from ksearch.worldmodel.playbook import PlaybookPlanner
@@ -68,7 +68,13 @@ class Setup:
 
     @property
     def uses_models(self) -> bool:
+        """Planner or coder do."""
         return "llm" in (self.settings.planner, self.settings.coder)
+
+    @property
+    def asks_models(self) -> bool:
+        """Anybody does, the surrogate included."""
+        return self.uses_models or forecasts_with_model(self.settings)
 
     @property
     def family_name(self) -> str:
@@ -147,16 +153,19 @@ def _with_notes(setup: Setup, dataset: Dataset | None, choice: Choice) -> Setup:
 
 def _model_notes(choice: Choice) -> tuple[str, ...]:
     """First of all, who is asked and what it may cost."""
-    if not choice.uses_models:
+    if not choice.asks_models:
         return ()
     settings, roles = choice.settings, (Role.PLANNER, Role.CODER)
     names = {role: model_of(settings.llm, role) for role in roles if getattr(settings, role) == "llm"}
     if settings.policy == AGENT_POLICY:
         names = {Role.AGENT: model_of(settings.llm, Role.AGENT)}
+    if forecasts_with_model(settings):
+        names[Role.SURROGATE] = model_of(settings.llm, Role.SURROGATE)
     lines = []
     for name in dict.fromkeys(names.values()):
         who = " and ".join(role for role in names if names[role] == name)
-        lines.append(f"model       {name.short} as {who} ({choice.reason}); {price_text(rates_of(name, settings.llm))}")
+        reason = f"--surrogate {settings.surrogate}" if who == Role.SURROGATE else choice.reason
+        lines.append(f"model       {name.short} as {who} ({reason}); {price_text(rates_of(name, settings.llm))}")
     stop = f"{settings.budget.max_usd:g} US dollars" if settings.budget.max_usd is not None else f"{settings.budget.max_tokens} tokens"
     return (*lines, f"stops       before a call that could pass {stop} (--max-usd, --max-tokens)")
 
@@ -208,13 +217,13 @@ def parts_of(setup: Setup, desk: ModelDesk | None = None, evaluator: Evaluator |
     family = family_for(setup.definition, setup.target)
     planner: Planner = PlaybookPlanner(family.catalogue(setup.definition, setup.target))
     coder: Coder = PlaybookCoder(family)
-    models: ModelParts | None = None
+    desk = desk or ModelDesk()
     if setup.uses_models:
-        models = model_parts(setup, desk or ModelDesk())
+        models = model_parts(setup, desk)
         coder = models.coder
         planner = models.planner if setup.settings.planner == "llm" else planner
     return Parts(
-        models=models.desk if models is not None else None,
+        models=desk if setup.asks_models else None,
         planner=planner,
         coder=coder,
         evaluator=evaluator or evaluator_at(setup.settings, setup.device, parallel_of(setup)),

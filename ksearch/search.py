@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ksearch.errors import BadInput, Unavailable
+from ksearch.evaluators.places import in_rounds
 from ksearch.line import Line, room_in_line, under_judgement
+from ksearch.parts import Answer, Parts
 from ksearch.pending import (
     ForecastBatch,
     ForecastStep,
@@ -28,15 +30,23 @@ from ksearch.pending import (
     WriteStep,
     next_step,
 )
+from ksearch.profiling.run import incumbent_above_floor, is_at_floor
+from ksearch.promotion import aftermath, gpu_seconds_kept, promotion, seconds_kept
 from ksearch.root import settle_root
 from ksearch.steering import take_requests
-from ksearch.steps import Answer, Parts, Steps
+from ksearch.steps import Steps
 from ksearch.store.events import RunEnded
 from ksearch.store.fold import CandidateState, RunState
 from ksearch.store.journal import Journal
 
 POLL_SECONDS = 0.2
 """How long a signal, a request or a time limit may go unnoticed."""
+
+IDEAS_AN_ANSWER = 4
+"""Of a planner's answer to one question, as many are likely to be tried."""
+
+TOGETHER_SECONDS = 0.05
+"""Verdicts of one round, handed over one after the other by another thread, count as having come together."""
 
 
 @dataclass
@@ -48,6 +58,8 @@ class Search:
     stop: threading.Event
     running: dict[Future[Answer], Step] = field(default_factory=dict)
     exhausted: bool = False
+    above_floor: dict[int, float | None] = field(default_factory=dict)
+    """By incumbent: how far it is above what the hardware allows."""
 
     @property
     def state(self) -> RunState:
@@ -80,13 +92,18 @@ class Search:
         affordable, queued = self.affordable(), self.filtering
         room = room_in_line(m, self.parts.parallel) - len(self.state.open_tickets)
         room = min(room, affordable) if not queued or affordable == 0 else room
-        if self.state.tree is None or room <= 0:
+        if self.state.tree is None or room <= 0 or self.at_floor():
             return
-        asked = self.state.tree.ask(room, random.Random(f"{self.state.header.seed}/{self.state.settled_tickets}"))
+        asked = self.state.tree.ask(room, random.Random(f"{self.state.header.seed}/{self.state.settled_tickets}"), self.most_asking)
         self.exhausted = asked.exhausted
         if asked.changes:
             reserved = 0.0 if queued else self.parts.jobs.gpu_reservation
             self.journal.record_changes(asked.changes, gpu_seconds=reserved, evaluations=int(not queued))
+
+    @property
+    def most_asking(self) -> int | None:
+        """A model's answer brings several ideas, and costs as much as a kernel: a few at a time fill all slots."""
+        return None if self.state.settings.planner != "llm" else max(1, self.parts.parallel // IDEAS_AN_ANSWER)
 
     def advance(self) -> None:
         """Take every open ticket one step on, and again while settling one frees another."""
@@ -111,6 +128,30 @@ class Search:
                         self.running[self.steps.start(step)] = step
             self.forecast(forecasts)
             settled = self.release(ready) or settled
+        self.promote()
+
+    def promote(self) -> None:
+        """Conclude the promotion that was answered, and begin the next when its time has come."""
+        while (step := aftermath(self.state)) is not None:
+            self.steps.conclude(step)
+        # A visited device has judged its round's fastest in full already, or does so with the next round.
+        chosen = promotion(self.state, at_once=self.in_rounds or self.promotion_is_due())
+        if chosen is not None and chosen not in self.running.values() and self.may_promote():
+            self.running[self.steps.start(chosen)] = chosen
+
+    def promotion_is_due(self) -> bool:
+        """Whether the fastest in waiting is promoted whatever may still come: because nothing will, or its time is up."""
+        over = not self.running and not self.state.open_tickets and (self.exhausted or self.affordable() == 0 or self.at_floor())
+        return over or self.winding_down()
+
+    def may_promote(self) -> bool:
+        left = self.state.ledger.remaining.gpu_seconds
+        return not self.state.ledger.exceeded and (left is None or float(left) >= self.state.promotions.last_device_s)
+
+    def winding_down(self) -> bool:
+        """Whether the time that is left belongs to a promotion."""
+        limit = self.state.settings.budget.max_time_s
+        return limit is not None and self.wall_seconds() >= limit - seconds_kept(self.state, self.parts.parallel)
 
     @property
     def filtering(self) -> bool:
@@ -162,10 +203,18 @@ class Search:
         watched: list[Future[Any]] = [*self.running, *([] if self.parts.models is None else [self.parts.models.bell])]
         wait(watched, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
         done = [future for future in self.running if future.done()]
+        if done and self.in_rounds:
+            wait([*self.running], timeout=TOGETHER_SECONDS)
+            done = [future for future in self.running if future.done()]
         self.steps.serve()  # what a finished step asked of a model was posted before it finished
         for future in sorted(done, key=lambda future: _order(self.running[future])):
             self.steps.finish(self.running.pop(future), future.result())
         return self.heed()
+
+    @property
+    def in_rounds(self) -> bool:
+        """Whether verdicts come many at a time: who is promoted first is then decided among all of them."""
+        return in_rounds(self.state.settings.evaluator)
 
     def heed(self) -> RunEnded | None:
         """Take in what other processes ask of this search; an ending if they or anything else interrupt it."""
@@ -176,13 +225,13 @@ class Search:
     def affordable(self) -> int:
         """How many more evaluations the budget can promise."""
         remaining, reservation = self.state.ledger.remaining, self.parts.jobs.gpu_reservation
-        if self.state.ledger.exceeded or self.state.blocked is not None:
+        if self.state.ledger.exceeded or self.state.blocked is not None or self.winding_down():
             return 0
         counts: list[int] = [self.parts.parallel]
         if remaining.evaluations is not None:
             counts.append(remaining.evaluations)
         if remaining.gpu_seconds is not None and reservation > 0:
-            counts.append(int(float(remaining.gpu_seconds) // reservation))
+            counts.append(int((float(remaining.gpu_seconds) - gpu_seconds_kept(self.state)) // reservation))
         return max(0, min(counts))
 
     def interruption(self) -> RunEnded | None:
@@ -198,6 +247,10 @@ class Search:
         """What ends a search once nothing is in flight."""
         if self.running or self.state.open_tickets:
             return None
+        if self.at_floor():
+            assert self.state.bounds is not None
+            floor = self.state.bounds.objective_floor_us
+            return RunEnded(status="done", reason=f"the incumbent is at the floor: the hardware allows no less than {floor:.3g} us")
         if self.exhausted:
             return RunEnded(status="done", reason="nothing left to try: every plan is settled and the planner has no more ideas")
         if self.affordable() == 0:
@@ -205,6 +258,15 @@ class Search:
             reason = f"budget spent: {', '.join(spent)}" if self.state.blocked is None else f"budget: {self.state.blocked}"
             return RunEnded(status="budget", reason=reason)
         return None
+
+    def at_floor(self) -> bool:
+        """Whether the hardware allows so little more that the user's setting ends the search."""
+        best = self.state.incumbent
+        if best is None:
+            return False
+        if best.candidate not in self.above_floor:
+            self.above_floor[best.candidate] = incumbent_above_floor(self.state, self.journal.log)
+        return is_at_floor(self.above_floor[best.candidate], self.state.settings.stop_above_floor)
 
     def wall_seconds(self) -> float:
         """Seconds of this run so far, all openings together."""

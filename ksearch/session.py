@@ -24,14 +24,16 @@ from ksearch.definitions.schema import Solution
 from ksearch.definitions.solutions import save_folder
 from ksearch.errors import BadInput, KsearchError, Unavailable
 from ksearch.forecasting.choice import choose_forecaster, desk_for
-from ksearch.forecasting.desk import Desk
+from ksearch.forecasting.desk import ForecastDesk
 from ksearch.jobs import WORKLOADS
 from ksearch.judge.verdict import JUDGE_VERSION
 from ksearch.llm.desk import Desk as ModelDesk
 from ksearch.llm.desk import Record
 from ksearch.llm.record import Answers
 from ksearch.prepare import Setup, parts_of, prepare
+from ksearch.profiling.run import learn_bounds
 from ksearch.report.progress import progress_view
+from ksearch.report.showtree import keep_tree
 from ksearch.report.summary import RunSummary, print_summary, summarise
 from ksearch.search import Search
 from ksearch.settings import Overlay, Settings, merge, parse_assignment, resolve
@@ -75,12 +77,12 @@ def new_run(settings: Settings, *, runs_dir: Path | None, name: str | None, as_j
 
     `reuse` names a run whose model answers are taken where a request is the same, instead of asking and paying again.
     """
-    setup, record = prepare(settings), answers_of(reuse, runs_dir)
+    setup, models = prepare(settings), ModelDesk(answers_of(reuse, runs_dir))
     run = check_name(name) if name is not None else _run_id(setup)
     paths = RunPaths(default_runs_dir(runs_dir) / run)
     with EventLog.create(paths.database) as log:
         journal = Journal.create(log, _header(run, setup, log), settings)
-        return _search(journal, setup, paths, as_json, desk=_desk(setup, paths), resumed=False, record=record)
+        return _search(journal, setup, paths, as_json, desk=_desk(setup, models, paths), resumed=False, models=models)
 
 
 def resume_run(run: str, *, assignments: tuple[str, ...], runs_dir: Path | None, as_json: bool) -> int:
@@ -93,7 +95,8 @@ def resume_run(run: str, *, assignments: tuple[str, ...], runs_dir: Path | None,
             settings = _changed_budget(journal.state.settings, assignments)
             journal.record(BudgetChanged(budget=settings.budget), durable=True)
             setup = replace(setup, settings=settings)
-        return _search(journal, setup, paths, as_json, desk=_desk(setup, None, journal.state), resumed=True)
+        models = ModelDesk()
+        return _search(journal, setup, paths, as_json, desk=_desk(setup, models, None, journal.state), resumed=True, models=models)
 
 
 def answers_of(run: str | None, runs_dir: Path | None) -> Record | None:
@@ -116,8 +119,8 @@ def branch_run(source: str, overlay: Overlay, *, runs_dir: Path | None, name: st
         with log:
             journal = plant(branch, old, log)
             old.close()
-            noted = replace(setup, notes=(branch.note, *setup.notes))
-            return _search(journal, noted, paths, as_json, desk=_desk(setup, paths, journal.state), resumed=False)
+            noted, models = replace(setup, notes=(branch.note, *setup.notes)), ModelDesk()
+            return _search(journal, noted, paths, as_json, desk=_desk(setup, models, paths, journal.state), resumed=False, models=models)
 
 
 def open_state(run: str, runs_dir: Path | None) -> RunState:
@@ -187,7 +190,7 @@ def _changed_budget(settings: Settings, assignments: tuple[str, ...]) -> Setting
     return resolve([settings.model_dump(mode="python"), merge(overlays)])
 
 
-def _desk(setup: Setup, paths: RunPaths | None, state: RunState | None = None) -> Desk | None:
+def _desk(setup: Setup, models: ModelDesk, paths: RunPaths | None, state: RunState | None = None) -> ForecastDesk | None:
     """The forecaster of the settings, or the one that a resumed run began with: its record is that one's."""
     name = choose_forecaster(setup.settings).name
     if state is not None and state.surrogate is not None:
@@ -195,20 +198,21 @@ def _desk(setup: Setup, paths: RunPaths | None, state: RunState | None = None) -
     if name is None:
         return None
     runs = None if paths is None else paths.folder.parent
-    return desk_for(name, runs=runs, definition=setup.definition.name, device_name=setup.device.name)
+    return desk_for(name, setup.settings, models, runs=runs, definition=setup.definition.name, device_name=setup.device.name)
 
 
 def _search(
-    journal: Journal, setup: Setup, paths: RunPaths, as_json: bool, *, desk: Desk | None, resumed: bool, record: Record | None = None
+    journal: Journal, setup: Setup, paths: RunPaths, as_json: bool, *, desk: ForecastDesk | None, resumed: bool, models: ModelDesk
 ) -> int:
     view = progress_view(journal.state, setup.notes, paths, live=not as_json and sys.stderr.isatty(), resumed=resumed)
-    parts = replace(parts_of(setup, ModelDesk(record)), desk=desk)
+    parts = replace(parts_of(setup, models), desk=desk)
     journal.observers.append(view.observe)
     failure: KsearchError | None = None
     with stop_on_signals() as stop:
         try:
             with view:
                 journal.record(Opened(pid=os.getpid(), resumed=resumed, environment=_environment()))
+                learn_bounds(journal, setup)
                 ending = Search(journal, parts, stop.event).run()
         except (Unavailable, BadInput) as error:
             failure, ending = error, RunEnded(status="error", reason=str(error))
@@ -216,6 +220,8 @@ def _search(
             parts.evaluator.close()
     summary = summarise(journal.state, journal.log, ending, _write_incumbent(journal, paths))
     print_summary(summary, as_json)
+    journal.log.close()
+    keep_tree(paths.database, journal.state)
     if failure is not None:
         print(f"ksearch: {failure}", file=sys.stderr)  # noqa: T201
         return failure.exit_code

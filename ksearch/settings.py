@@ -65,6 +65,8 @@ class LlmSettings(_Model):
     """None, here and for the other roles: `model`."""
     coder_model: str | None = None
     surrogate_model: str | None = None
+    """Who forecasts with `surrogate: llm`, or as one more member with `surrogate: ensemble`. None: claude-haiku-5-5 where `model` is
+    Anthropic's, else `model`; an ensemble then has no such member."""
     effort: Effort | None = "medium"
     """How hard to think, for models that take it. None leaves it to the model."""
     max_output_tokens: Annotated[int, Field(ge=256, le=128_000)] = 24_000
@@ -117,6 +119,8 @@ class Settings(_Model):
     """Who forecasts candidates. auto: statistical where scikit-learn is installed, else neighbours."""
     surrogate_budget: Literal["auto"] | Annotated[float, Field(ge=0, lt=1)] = "auto"
     """Share of written candidates that may go unmeasured once the forecaster is trusted; 0 measures all of them."""
+    stop_above_floor: Annotated[float, Field(ge=0, le=1)] | None = 0.03
+    """Stop when the incumbent is at most this share above what the hardware allows (docs/profiling.md). None: search on."""
     evaluator: Annotated[str, Field(pattern=r"^(local|fake|command:.*\S.*|bundle:.*\S.*)$")] = "local"
     """'local', 'fake', 'command:PROGRAM ARGUMENTS' (a judge that speaks JSON lines) or 'bundle:FOLDER'."""
     seed: int = 0

@@ -6,15 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ksearch.judge.verdict import JudgedWorkload, Objective, Status, Verdict
+from ksearch.judge.verdict import CompileReport, JudgedWorkload, Objective, Status, Verdict
+from ksearch.surrogates.types import Compiled
 from ksearch.tree.types import Action, NodeId
 from ksearch.worldmodel.types import Evidence
 
 DEFAULT_NOISE_LN = 0.02
 """Standard deviation of ln latency assumed until a judge has measured it: about what a quiet machine repeats to."""
-
-PROMOTION_FLOOR_LN = math.log(1.005)
-"""A candidate this close above the incumbent can't reach the 1 % that promotion asks for; its promotion isn't paid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +58,25 @@ def _timed(verdict: Verdict, uuid: str, latency_us: float | None) -> float:
     return latency_us
 
 
+def compiled(report: CompileReport | None) -> Compiled | None:
+    """A compile report as forecasters see it; None when the compiler told nothing."""
+    if report is None:
+        return None
+    known = Compiled(
+        registers=report.registers,
+        spill_bytes=report.spill_bytes,
+        shared_bytes=report.shared_bytes,
+        stack_bytes=report.stack_bytes,
+        dynamic_shared_bytes=report.dynamic_shared_bytes,
+        kernels=report.kernels,
+        instructions=report.instructions,
+        tensor_instructions=report.tensor_instructions,
+    )
+    return known if known != Compiled() else None
+
+
 def sigma_noise(verdict: Verdict) -> float:
     return verdict.noise_ln if verdict.noise_ln else DEFAULT_NOISE_LN
-
-
-def deserves_promotion(candidate_reward: float, incumbent_reward: float) -> bool:
-    return candidate_reward > incumbent_reward + PROMOTION_FLOOR_LN
 
 
 def failed_stage(verdict: Verdict) -> str:

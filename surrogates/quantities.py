@@ -50,8 +50,12 @@ class Quantity:
     most: float
 
     @property
+    def range(self) -> str:
+        return f"{self.unit}, {self.least:g} to {self.most:g}"
+
+    @property
     def line(self) -> str:
-        return f"- {self.name} ({self.unit}, {self.least:g} to {self.most:g}): {self.meaning}"
+        return f"- {self.name} ({self.range}): {self.meaning}"
 
 
 P_PASSES = Quantity("p_passes", "probability", "that the candidate compiles, runs and gives correct results on every workload", 0.0, 1.0)

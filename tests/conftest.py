@@ -16,6 +16,8 @@ import pytest
 # A key of the developer's own would make `--planner auto` ask a paid model in the middle of a test.
 for _name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
     os.environ.pop(_name, None)
+# Tests run in several processes: OpenMP's idle threads must sleep there, not spin on the cores that the others need.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 @functools.cache

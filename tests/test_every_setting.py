@@ -23,9 +23,10 @@ from ksearch.llm.desk import Desk as ModelDesk
 from ksearch.llm.prices import FREE
 from ksearch.llm.setup import asker_of, choose, model_of
 from ksearch.llm.types import Role
+from ksearch.parts import Parts
 from ksearch.prepare import jobs_of, model_parts, parallel_of, parts_of, prepare
+from ksearch.profiling.run import is_at_floor
 from ksearch.settings import Settings, all_keys, merge, parse_assignment, resolve
-from ksearch.steps import Parts
 from ksearch.store.events import RunCreated, SurrogateOpened
 from ksearch.store.fold import Books, RunState
 from ksearch.store.forecasts import SurrogateState
@@ -152,6 +153,7 @@ ROWS: dict[str, tuple[Any, Any, Observe]] = {
     "policy": ("puct", "random", lambda s: policy_named(s.policy)),
     "surrogate": ("neighbours", "none", lambda s: choose_forecaster(s).name),
     "surrogate_budget": (0.5, 0.75, begun_surrogate),
+    "stop_above_floor": (0.03, 0.3, lambda s: is_at_floor(0.2, s.stop_above_floor)),
     "evaluator": ("local", "fake", evaluator),
     "seed": (0, 1, lambda s: next(parts(s)).evaluator.seed),  # type: ignore[attr-defined]
     "budget.max_evaluations": (4, 5, limit("evaluations")),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ksearch.judge.verdict import Evidence, Stage, Status, Verdict, WorkloadResult
-from ksearch.translate import deserves_promotion, failed_stage, mean_latencies, reward, sigma_noise
+from ksearch.translate import failed_stage, mean_latencies, reward, sigma_noise
 
 times = st.floats(0.5, 5000)
 rows = st.lists(st.tuples(st.floats(0.01, 1), times, times), min_size=1, max_size=8)
@@ -70,9 +70,3 @@ def test_failed_stage_names_the_stage_and_refuses_a_passed_verdict() -> None:
 
 def test_noise_that_was_not_measured_falls_back_to_the_documented_default() -> None:
     assert sigma_noise(verdict([(1.0, 1.0, 1.0)])) == 0.02
-
-
-def test_a_promotion_is_paid_only_where_it_can_succeed() -> None:
-    assert not deserves_promotion(1.0, 1.0)
-    assert not deserves_promotion(1.004, 1.0)
-    assert deserves_promotion(1.01, 1.0)

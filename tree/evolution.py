@@ -39,6 +39,11 @@ class Archive:
         insort(kept, node, key=_rank)
         del kept[ARCHIVE:]
 
+    def remove(self, node: Node) -> None:
+        kept = self.islands[_island(node)]
+        if node in kept:
+            kept.remove(node)
+
     def drawn(self, rng: random.Random) -> list[Node]:
         """The plans to choose a parent among, best first: one island's, or now and then everybody's."""
         if rng.random() < MIGRATION:

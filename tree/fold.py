@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from ksearch.tree.credit import Credit
 from ksearch.tree.errors import IllegalChange
 from ksearch.tree.node import Node, Refusal, key_digest, queue_order, step_digest
+from ksearch.tree.refutation import reinstate, subtree, take_back
 from ksearch.tree.state import State
 from ksearch.tree.statistics import UNIT, credible, to_units
 from ksearch.tree.types import (
@@ -28,6 +29,7 @@ from ksearch.tree.types import (
     Pinned,
     Propose,
     Proposed,
+    Refuted,
     Settled,
     Skipped,
     Ticket,
@@ -49,6 +51,8 @@ def apply(state: State, change: Change) -> None:
             _issue(state, ticket)
         case Settled(ticket=id, outcome=outcome):
             _settle(state, id, outcome)
+        case Refuted():
+            _refute(state, change)
         case Foreseen():
             _foresee(state, change)
         case Pinned() | Unpinned() | Banned() | Unbanned():
@@ -165,11 +169,16 @@ def _prove(state: State, node: Node, reward: float) -> None:
             at.best_reward = reward
         at = at.parent
     state.scale.add(relative)
-    state.archive.add(node)
+    if node.on_offer:
+        state.archive.add(node)
+    if node.children or node.queue:
+        for restored in reversed(reinstate(state, node)):
+            _refresh(state, restored)
     parent = node.parent
     assert parent is not None, "the root is never written for"
-    assert parent.own_reward is not None, "only proven plans have children"
-    gained = to_units(reward) - to_units(parent.own_reward)
+    base = node.base.own_reward
+    assert base is not None, "the base is proven"
+    gained = to_units(reward) - to_units(base)
     _learn(state, node, gained)
 
 
@@ -179,7 +188,7 @@ def _learn(state: State, node: Node, gained: int) -> None:
     credit = _credit(state, node)
     credit.add(gained)
     if node.action.parts:
-        state.outlook.settle(node)
+        state.outlook.prove(node, gained)
         return
     state.honesty.add(node.gain, gained)
     state.kin.setdefault((node.action.technique, node.action.target), Credit()).add(gained)
@@ -189,7 +198,22 @@ def _fail(state: State, node: Node) -> None:
     _credit(state, node).failed += 1
     assert node.action is not None, "the root is never written for"
     if node.action.parts:
-        state.outlook.settle(node)
+        state.outlook.fail(node)
+
+
+def _refute(state: State, change: Refuted) -> None:
+    nodes = [state.node(id) for id in sorted(change.nodes, reverse=True)]
+    _expect(bool(nodes) and len(set(change.nodes)) == len(nodes), "a refutation names each of its plans once")
+    for node in nodes:
+        _expect(node.proven and node.parent is not None, f"node {node.id} is the root or has not passed: there is nothing to refute")
+    state.outlook.forget()
+    touched = subtree(nodes)
+    take_back(state, nodes, touched, change.stage)
+    for node in nodes:
+        if node.own_failed == 1:
+            _fail(state, node)
+    for node in reversed(touched):
+        _refresh(state, node)
 
 
 def _credit(state: State, node: Node) -> Credit:
@@ -224,7 +248,8 @@ def _offer(state: State, node: Node, actions: Iterable[Action]) -> bool:
             continue
         insort(node.queue, action, key=queue_order)
         state.queued[node.digest ^ step] = node
-        state.frontier.queue(node, action, step, known=step in state.credits)
+        if node.on_offer:
+            state.frontier.queue(node, action, step, known=step in state.credits)
         if action.leads_to is not None:
             state.reached[key_digest(action.leads_to)] = node
         accepted = True
@@ -289,7 +314,8 @@ def _withdraw(state: State, node: Node) -> bool:
         step = step_digest(action)
         node.queue.remove(action)
         del state.queued[node.digest ^ step]
-        state.frontier.withdraw(node, step)
+        if node.on_offer:
+            state.frontier.withdraw(node, step)
         if action.leads_to is not None:
             del state.reached[key_digest(action.leads_to)]
         node.refusals[action.key] = Refusal(action, BANNED)

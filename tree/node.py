@@ -25,7 +25,7 @@ class Node:
     `visits`, `in_flight`, `skipped`, `failed`, `total_units` and `best` are of the subtree (N, O, K, F, S and M);
     names starting with `own_` are of the plan itself. `own` and `best` are relative to the root's reward, `own_reward` and
     `best_reward` as they were told, `foreseen` a relative forecast and its standard deviation. An attempt that passed proves
-    a plan and is its last, hence one own reward.
+    a plan and is its last, hence one own reward. `hanging` says that a plan above was refuted and has not passed again.
 
     A plain slotted class, not a dataclass: there are as many as plans, and selection reads them in its inner loop.
     """
@@ -46,6 +46,7 @@ class Node:
         "frontier_claim",
         "fruitless",
         "gain",
+        "hanging",
         "id",
         "in_flight",
         "in_line",
@@ -102,6 +103,7 @@ class Node:
         self.open_arms = 0
         self.frontier_claim: float | None = None
         self.in_line = 0
+        self.hanging = False
 
     @property
     def proven(self) -> bool:
@@ -117,10 +119,24 @@ class Node:
         return self.own_visits + self.own_skipped
 
     @property
+    def on_offer(self) -> bool:
+        """Whether its queued proposals may be taken up: it is proven, and so is everything above it."""
+        return self.own is not None and not self.hanging
+
+    @property
+    def base(self) -> Node:
+        """The nearest proven plan above: the parent, unless that was refuted. The root is measured against itself."""
+        at = self if self.parent is None else self.parent
+        while at.own is None:
+            assert at.parent is not None, "the root is proven"
+            at = at.parent
+        return at
+
+    @property
     def parent_own(self) -> float:
-        """M_own of the parent. The root is measured against itself."""
-        own = 0.0 if self.parent is None else self.parent.own
-        assert own is not None, "only proven plans have children"
+        """M_own of what its gain is counted from."""
+        own = self.base.own
+        assert own is not None
         return own
 
     def path(self) -> Iterator[Node]:

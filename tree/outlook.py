@@ -30,6 +30,14 @@ class Surprise(NamedTuple):
     variance: float
 
 
+class Merged(NamedTuple):
+    """A merge's plan, what it gained over the plan it was taken at (fixed-point units), and the digests of its parts."""
+
+    node: int
+    gained_units: int
+    steps: tuple[int, ...]
+
+
 class Lessons(NamedTuple):
     """What merges taught: surprises by step; by step how often it passed in one, and its share of the blame for those that failed;
     and the chance that a pair of steps goes together."""
@@ -47,8 +55,8 @@ class Outlook:
 
     def __init__(self) -> None:
         self.claims: dict[int, Action | Part] = {}
-        self.proven: list[Node] = []
-        self.failed: list[Node] = []
+        self.proven: list[Merged] = []
+        self.failed: list[Merged] = []
         self.forget()
 
     def forget(self) -> None:
@@ -62,9 +70,12 @@ class Outlook:
         for step in action.parts or (action,):
             self.claims.setdefault(key_digest(step.key), step)
 
-    def settle(self, node: Node) -> None:
-        """A merge passed, or failed for the first time."""
-        insort(self.proven if node.own is not None else self.failed, node, key=lambda merge: merge.id)
+    def prove(self, node: Node, gained_units: int) -> None:
+        insort(self.proven, Merged(node.id, gained_units, _steps(node)))
+
+    def fail(self, node: Node) -> None:
+        """For the first time: its repairs are further attempts at the same merge."""
+        insort(self.failed, Merged(node.id, 0, _steps(node)))
 
 
 def expected_of(state: State, action: Action | Part) -> Prospect:
@@ -135,21 +146,18 @@ def _lessons(state: State) -> Lessons:
     return outlook.lessons
 
 
-def _drawn(state: State, proven: list[Node], failed: list[Node]) -> Lessons:
+def _drawn(state: State, proven: list[Merged], failed: list[Merged]) -> Lessons:
     c = state.constants
     surprises, passed, blamed = dict[int, list[Surprise]](), dict[int, int](), dict[int, list[float]]()
     good, bad = c.pair_weight * c.pair_chance, [c.pair_weight * (1.0 - c.pair_chance)]
-    for node in proven:
-        steps = _steps(node)
+    for _, gained_units, steps in proven:
         good += pairs(len(steps))
         expected = merged([_known_alone(state, step) for step in steps])
-        assert node.own is not None
-        surprise = Surprise(node.own - node.parent_own - expected.gain, max(UNIT, expected.sd**2))
+        surprise = Surprise(gained_units * UNIT - expected.gain, max(UNIT, expected.sd**2))
         for step in steps:
             surprises.setdefault(step, []).append(surprise)
             passed[step] = passed.get(step, 0) + 1
-    for node in failed:
-        steps = _steps(node)
+    for _, _, steps in failed:
         doubts = [1.0 - _known_alone(state, step).success for step in steps]
         of_pairs = (1.0 - c.pair_chance) * pairs(len(steps))
         total = max(UNIT, math.fsum(doubts) + of_pairs)
@@ -159,6 +167,6 @@ def _drawn(state: State, proven: list[Node], failed: list[Node]) -> Lessons:
     return Lessons(surprises, passed, blamed, good / (good + math.fsum(bad)))
 
 
-def _steps(node: Node) -> list[int]:
+def _steps(node: Node) -> tuple[int, ...]:
     assert node.action is not None
-    return [key_digest(part.key) for part in node.action.parts]
+    return tuple(key_digest(part.key) for part in node.action.parts)

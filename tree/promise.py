@@ -248,8 +248,7 @@ def _mergers(state: State, best: float) -> list[Move]:
     branch off. Whether what gained elsewhere goes together there is the planner's to say."""
     gaining, found = _gaining(state), []
     for node in best_below(state.root).path():
-        assert node.own is not None
-        if node.asked_knowing != state.root.visits and state.can_propose(node):
+        if node.own is not None and node.asked_knowing != state.root.visits and state.can_propose(node):
             lacking = _lacking(gaining, node)
             found.append(Move(_hope(node.own, lacking, lacking.success, best), node, "ask"))
     return found

@@ -73,22 +73,20 @@ class State:
         return self.nodes[id]
 
     def can_write(self, node: Node) -> bool:
-        """Unproven, attempts left and none in flight (a repair needs its predecessor's evidence), its last step not banned."""
-        open_to_writing = node.own is None and node.writing is None and node.attempts < self.constants.attempts
+        """Unproven below proven plans, attempts left, its last step not banned, and nothing in flight: a repair needs its
+        predecessor's evidence.
+        """
+        free = node.writing is None and node.proposing is None and not node.hanging
+        open_to_writing = node.own is None and free and node.attempts < self.constants.attempts
         return open_to_writing and not self.is_banned(node.action)
 
     def can_propose(self, node: Node) -> bool:
         """Proven, above the depth limit, none in flight, and the last answers did not all come back empty."""
-        return (
-            node.own is not None
-            and node.proposing is None
-            and node.fruitless < self.constants.fruitless_limit
-            and node.depth < self.max_depth
-        )
+        return node.on_offer and node.proposing is None and node.fruitless < self.constants.fruitless_limit and node.depth < self.max_depth
 
     def can_issue(self, node: Node) -> bool:
         """Whether anything at or below `node` could be asked for now. Reads the children's counter, not the children."""
-        if node.own is None:
+        if not node.on_offer:
             return self.can_write(node)
         return node.open_arms > 0 or bool(node.queue) or self.can_propose(node)
 

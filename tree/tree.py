@@ -29,6 +29,8 @@ from ksearch.tree.types import (
     Outcome,
     Pinned,
     Plan,
+    Propose,
+    Refuted,
     Settled,
     Ticket,
     TicketId,
@@ -60,14 +62,19 @@ class Tree:
         """Fold one change in, as when a log is replayed. Raises IllegalChange, with nothing altered, if it can't follow."""
         apply(self._state, change)
 
-    def ask(self, n: int, rng: random.Random) -> Asked:
-        """At most `n` tickets: fewer when nothing more is legal now. Equal state and generator give an equal answer."""
+    def ask(self, n: int, rng: random.Random, most_asking: int | None = None) -> Asked:
+        """At most `n` tickets: fewer when nothing more is legal now. Equal state and generator give an equal answer.
+
+        With `most_asking` planners being asked already, a step that would ask one more ends the answer: it waits for their ideas.
+        """
         if n < 0:
             raise ValueError(f"can't ask for {n} tickets")
         tickets: list[Ticket] = []
         changes: list[Change] = []
         while len(tickets) < n and self._state.root.selectable:
-            issued = self._next(rng, changes)
+            issued = self._next(rng, changes, may_ask=most_asking is None or self._asking < most_asking)
+            if issued is None:
+                break
             tickets.append(issued.ticket)
         return Asked(tuple(tickets), tuple(changes), self.exhausted)
 
@@ -84,7 +91,21 @@ class Tree:
         self.apply(change)
         return (change,)
 
-    def _next(self, rng: random.Random, changes: list[Change]) -> Issued:
+    @property
+    def _asking(self) -> int:
+        """Planners that are being asked for ideas."""
+        return sum(isinstance(ticket, Propose) for ticket in self._state.tickets.values())
+
+    def refute(self, nodes: tuple[NodeId, ...], stage: str) -> tuple[Change, ...]:
+        """Plans that had passed failed the full judgement; the change is returned for the log.
+
+        Raises IllegalChange for the root and for a plan that has not passed.
+        """
+        change = Refuted(nodes, stage)
+        self.apply(change)
+        return (change,)
+
+    def _next(self, rng: random.Random, changes: list[Change], *, may_ask: bool) -> Issued | None:
         """Let the policy step until it names a ticket. Each step but the last takes a proposal off a finite queue."""
         opened, start = None, self._state.start
         pinned = "" if start.parent is None else f"node {start.id} is pinned; "
@@ -95,6 +116,8 @@ class Tree:
                 self._record(arm, changes)
                 opened = self._state.nodes[-1]
                 continue
+            if not isinstance(step, WriteAt) and not may_ask:
+                return None
             if isinstance(step, WriteAt):
                 issued = Issued(self._state.write_ticket(step.node), pinned + step.why)
             else:
@@ -113,7 +136,7 @@ class Tree:
 
     @property
     def incumbent_reward(self) -> float:
-        """M(root): never falls."""
+        """M(root), the greatest measured reward: falls only when the plan that holds it is refuted."""
         reward = self._state.root.best_reward
         assert reward is not None, "the root is measured"
         return reward
@@ -186,7 +209,7 @@ class Tree:
         return self._state.node(id).best_reward
 
     def best_node(self) -> NodeView:
-        """The node of the incumbent."""
+        """The node of the greatest measured reward."""
         return self.node(best_below(self._state.root).id)
 
     def arms(self, id: NodeId) -> tuple[ArmOutcome, ...]:
@@ -216,9 +239,10 @@ class Tree:
         """Where a descent begins now: the root, or a pinned node."""
         return self._state.start.id
 
-    def explanations(self) -> Iterator[Explanation]:
-        """Of every node, in the order they were opened; what siblings share is computed once."""
-        return map(Reader(self._state, self.policy).explain, self._state.nodes)
+    def explanations(self, ids: Iterable[NodeId] | None = None) -> Iterator[Explanation]:
+        """Of these nodes, in this order; without `ids` of all, in the order they were opened. What siblings share is computed once."""
+        chosen = self._state.nodes if ids is None else map(self._state.node, ids)
+        return map(Reader(self._state, self.policy).explain, chosen)
 
     def known_plans(self) -> KnownPlans:
         """Canonical keys of all plans, queued ones included. Live: it follows the tree."""

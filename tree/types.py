@@ -182,6 +182,17 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
+class Refuted:
+    """Plans that had passed an evaluation turned out wrong under the full judgement, at `stage`.
+
+    The attempt of each counts as failed instead: it may be repaired, and what stands below it waits until it passes again.
+    """
+
+    nodes: tuple[NodeId, ...]
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pinned:
     """The user wants the search at and below this node first, as long as something is legal there."""
 
@@ -217,7 +228,7 @@ class Foreseen:
     sigma: float
 
 
-Change: TypeAlias = ArmOpened | Issued | Settled | Pinned | Unpinned | Banned | Unbanned | Foreseen
+Change: TypeAlias = ArmOpened | Issued | Settled | Refuted | Pinned | Unpinned | Banned | Unbanned | Foreseen
 """Everything that can happen to a tree. A tree is a pure fold of its changes."""
 
 

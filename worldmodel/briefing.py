@@ -14,13 +14,16 @@ from ksearch.tree.types import Action, NodeId
 from ksearch.tree.views import ArmOutcome, NodeStatus
 from ksearch.worldmodel.beliefs import gain, success
 from ksearch.worldmodel.claims import ClaimScores
-from ksearch.worldmodel.document import Document, Kind
+from ksearch.worldmodel.document import Document, Kind, OperatorFacts
 from ksearch.worldmodel.types import Belief, SearchView, Stretch
 
 CHARACTERS_A_TOKEN = 3.5
 """For budgeting only: code and English run at three to four characters a token."""
 
 CUT = "(more was cut here)"
+
+GIST = 110
+"""Characters of an intent in a list of outcomes."""
 
 LEAST_CLAIMS = 3
 """Fewer scored claims say nothing about the planner."""
@@ -100,9 +103,15 @@ def outcomes_text(arms: Iterable[ArmOutcome], remarks: Mapping[NodeId, str]) -> 
 
 
 def _outcome_text(arm: ArmOutcome, remarks: Mapping[NodeId, str]) -> str:
-    line = f"- node {arm.node}: {describe(arm.action)}: {_result(arm)} (claimed {factor(arm.action.gain_mean)})"
+    line = f"- node {arm.node}: {describe(arm.action)}: {_result(arm)} (claimed {factor(arm.action.gain_mean)}); {gist(arm.action.intent)}"
     remark = remarks.get(arm.node)
-    return line if remark is None else f"{line}\n  judge: {remark}"
+    return line if remark is None else f"{line}\n  {remark}"
+
+
+def gist(intent: str) -> str:
+    """Enough of an intent to know one idea from another."""
+    text = " ".join(intent.split())
+    return text if len(text) <= GIST else text[:GIST].rpartition(" ")[0] + " ..."
 
 
 def _result(arm: ArmOutcome) -> str:
@@ -115,8 +124,8 @@ def _result(arm: ArmOutcome) -> str:
 
 
 def beliefs_text(beliefs: Iterable[Belief]) -> str:
-    """Techniques that were tried, those with the most evidence first."""
-    tried = sorted((b for b in beliefs if b.successes + b.failures), key=lambda b: (-(b.successes + b.failures), b.technique))
+    """Techniques that were tried more than once, those with the most evidence first: one outcome stands where its plan does."""
+    tried = sorted((b for b in beliefs if b.successes + b.failures > 1), key=lambda b: (-(b.successes + b.failures), b.technique))
     return "\n".join(_belief_text(belief) for belief in tried)
 
 
@@ -131,12 +140,21 @@ def _belief_text(belief: Belief) -> str:
 
 def document_text(document: Document) -> str:
     titles = {Kind.HYPOTHESIS: "Hypotheses", Kind.LESSON: "Lessons", Kind.QUESTION: "Open questions"}
-    blocks = []
+    blocks = [] if document.operator is None else [operator_text(document.operator)]
     for kind, title in titles.items():
         if entries := document.of(kind):
             lines = [f"- {e.id}: {e.text}{_refutation(e.refuted_by)}{_support(e.nodes)}" for e in entries]
             blocks.append("\n".join((f"{title}:", *lines)))
     return "\n".join(blocks)
+
+
+def operator_text(facts: OperatorFacts) -> str:
+    """The class, and by regime the least time that the device allows and what that comes from."""
+    regimes = "; ".join(f"{r.name} ({r.weight:.0%} of the weight) {r.floor_us:.3g} us, {r.binds}" for r in facts.regimes)
+    return (
+        f"Operator class {facts.op_class}. No kernel here takes less than {facts.floor_us:.3g} us over all workloads, bound by "
+        f"{facts.binds} (roofline plus one launch, ceilings {facts.counted}). By regime: {regimes}."
+    )
 
 
 def _refutation(text: str) -> str:
@@ -169,5 +187,14 @@ def standing_text(view: SearchView) -> str:
     here = "not measured" if view.reward is None else f"{factor(view.reward)} over the baseline"
     return (
         f"This kernel (node {view.node}) is {here}, the starting kernel {factor(view.root_reward)}, "
-        f"the best kernel so far {factor(view.best_reward)}."
+        f"the best kernel so far {factor(view.best_reward)}.{_budget_text(view)}"
     )
+
+
+def _budget_text(view: SearchView) -> str:
+    """How much can still be tried: what few evaluations must reach takes larger steps."""
+    limit = "" if view.most_evaluations is None else f" of {view.most_evaluations}"
+    done = f" Evaluations so far: {view.evaluations}{limit}."
+    if view.together == 1:
+        return done
+    return f"{done} Up to {view.together} candidates are measured together, before anything is learnt from any of them."

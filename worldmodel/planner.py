@@ -20,7 +20,7 @@ from ksearch.worldmodel.briefing import (
     scores_text,
     standing_text,
 )
-from ksearch.worldmodel.forms import PROPOSE, PlanAnswer, read_plan
+from ksearch.worldmodel.forms import MOST_PROPOSALS, PROPOSE, PlanAnswer, read_plan
 from ksearch.worldmodel.oracle import Filled, Oracle, Question, Unanswered, consult
 from ksearch.worldmodel.types import Planned, Proposal, ProposeRequest, SearchView
 
@@ -29,6 +29,10 @@ ORIGIN, INHERITED = "llm", "inherited"
 LEAST_INHERITED = 2
 """A new node takes over its parent's untried proposals, if there are so many, before the model is asked for more: they were thought of
 with nearly the same knowledge, steps compose, and most would otherwise be paid for and never tried. The tree orders them by claim."""
+
+
+LEAST_WANTED = 6
+"""Ideas asked for at once: a question with a kernel takes some 13,000 tokens, an idea more takes 200."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,8 @@ class ModelPlanner:
         view = request.view
         if view is None:
             raise ValueError("a model plans from a view of the search, and none was given")
-        heirlooms = _fresh(view.inherited, request, INHERITED)
+        most = wanted(request, view)
+        heirlooms = _fresh(view.inherited, request, INHERITED, most)
         if len(heirlooms) >= LEAST_INHERITED:
             return Planned(heirlooms)
         question = Question(request.ticket, request.node, view.material, question_text(request, view, self.budget_tokens), (PROPOSE,))
@@ -53,14 +58,19 @@ class ModelPlanner:
             answer = consult(self.oracle, question, lambda filled: _read(filled, nodes))
         except Unanswered as error:
             return Planned((), trouble=str(error))
-        return Planned(_fresh(answer.actions, request, ORIGIN), answer.edits, "; ".join(answer.dropped) or None)
+        return Planned(_fresh(answer.actions, request, ORIGIN, most), answer.edits, "; ".join(answer.dropped) or None)
 
 
 def _read(filled: Filled, nodes: frozenset[NodeId]) -> PlanAnswer:
     return read_plan(filled.text, nodes)
 
 
-def _fresh(actions: Iterable[Action], request: ProposeRequest, origin: str) -> tuple[Proposal, ...]:
+def wanted(request: ProposeRequest, view: SearchView) -> int:
+    """Enough to pay for the question, and to fill a round where many candidates are measured together."""
+    return max(request.count, LEAST_WANTED, min(view.together, MOST_PROPOSALS))
+
+
+def _fresh(actions: Iterable[Action], request: ProposeRequest, origin: str, most: int) -> tuple[Proposal, ...]:
     """Without steps that lead to a known plan, or to the same plan twice."""
     taken, seen = plan_key(request.plan), set[str]()
     proposals = []
@@ -71,7 +81,7 @@ def _fresh(actions: Iterable[Action], request: ProposeRequest, origin: str) -> t
             continue
         seen.add(action.key)
         proposals.append(Proposal(action, origin))
-    return tuple(proposals[: max(request.count, 1)])
+    return tuple(proposals[:most])
 
 
 def known_nodes(view: SearchView) -> frozenset[NodeId]:
@@ -83,10 +93,11 @@ def known_nodes(view: SearchView) -> frozenset[NodeId]:
 
 
 def question_text(request: ProposeRequest, view: SearchView, budget_tokens: int) -> str:
-    task = f"# Your task: plan\n\nPropose {request.count} next steps from the kernel above by calling `{PROPOSE}`."
+    task = f"# Your task: plan\n\nPropose {wanted(request, view)} next steps from the kernel above by calling `{PROPOSE}`."
     sections = [
         Section("Where the search stands", standing_text(view), whole=True),
         Section("The path to this kernel", path_text(view.path), whole=True),
+        Section("What the device allows", view.bounds, rank=1),
         Section("Tried below this kernel", outcomes_text(view.arms, view.remarks), rank=1),
         Section("Waiting to be tried below it", "\n".join(f"- {describe(action)}" for action in view.queued), rank=2),
         Section("Unwanted: the user banned these", "\n".join(f"- {idea}" for idea in sorted(request.banned)), rank=1),
@@ -105,7 +116,6 @@ def question_text(request: ProposeRequest, view: SearchView, budget_tokens: int)
 def _best_path(view: SearchView) -> str:
     same = bool(view.best_path) and bool(view.path) and view.best_path[-1].node == view.path[-1].node
     return "" if same or not view.best_path else path_text(view.best_path)
-
 
 
 @cache

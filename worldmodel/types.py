@@ -97,6 +97,14 @@ class SearchView:
     tunables: tuple[tuple[str, str, str], ...] = ()
     """Constants that the author of this node's kernel declared worth other values: file, name, value."""
     may_merge: bool = True
+    evaluations: int = 0
+    """Answered so far."""
+    most_evaluations: int | None = None
+    """The run's limit of them."""
+    together: int = 1
+    """Candidates that are measured at about the same time."""
+    bounds: str = ""
+    """The least latency that the device allows, as text; empty where nothing is known of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 
 from ksearch.definitions.schema import BuildSpec, Solution, SourceFile
@@ -31,11 +32,17 @@ def make_run(folder: Path, nodes: int) -> Path:
         journal.record(RootSettled(candidate=None, reward=0.0, sigma_noise=0.02))
         maker = Maker(journal, rng)
         while len(maker.tree) < nodes:
-            asked = maker.tree.ask(1, rng)
-            journal.record_changes(asked.changes, gpu_seconds=2.0)
-            for ticket in asked.tickets:
-                maker.settle(ticket)
+            maker.step()
     return folder
+
+
+def grow(folder: Path, pause_s: float, seconds: float) -> None:
+    """Goes on with the run, a ticket at a time with a pause after each."""
+    with EventLog.open_writer(folder / "made-up" / "run.sqlite") as log:
+        maker, end = Maker(Journal.reopen(log), random.Random(1)), time.monotonic() + seconds
+        while time.monotonic() < end:
+            maker.step()
+            time.sleep(pause_s)
 
 
 class Maker:
@@ -44,8 +51,14 @@ class Maker:
     def __init__(self, journal: Journal, rng: random.Random) -> None:
         assert journal.state.tree is not None
         self.journal, self.rng, self.tree = journal, rng, journal.state.tree
-        plain = [f"  acc_{line} = fma(a[{line}], b[{line * 7 % 64}], acc_{line % 16});" for line in range(LINES)]
-        self.codes: dict[int, list[str]] = {0: plain}
+        self.plain = [f"  acc_{line} = fma(a[{line}], b[{line * 7 % 64}], acc_{line % 16});" for line in range(LINES)]
+        self.codes: dict[int, list[str]] = {}
+
+    def step(self) -> None:
+        asked = self.tree.ask(1, self.rng)
+        self.journal.record_changes(asked.changes, gpu_seconds=2.0)
+        for ticket in asked.tickets:
+            self.settle(ticket)
 
     def settle(self, ticket: Propose | Write) -> None:
         if isinstance(ticket, Propose):
@@ -53,13 +66,17 @@ class Maker:
             self.journal.record_changes(self.tree.tell(ticket.ticket, Proposed(actions)))
             return
         passed = self.rng.random() < 0.7
-        reward = (self.tree.own_best(self.tree.parent(ticket.node)) or 0.0) + self.rng.gauss(0, 0.1) if passed else None
+        reward = (self.tree.own_best(self.tree.parent(ticket.node)) or 0.0) + self._gain(ticket) if passed else None
         best = self.tree.incumbent_reward
         number = len(self.journal.state.candidates)
         self.journal.record(*self._judged(ticket, number, reward))
         self.journal.record_changes(self.tree.tell(ticket.ticket, Failed("compile") if reward is None else Measured(reward)))
         if reward is not None and reward > best:
             self.journal.record(IncumbentChanged(candidate=number, latency_us=BASELINE_US * 2.7**-reward, baseline_us=BASELINE_US))
+
+    def _gain(self, ticket: Write) -> float:
+        """The longer a plan, the less is left to gain: the first steps gain some 15 %, from the fifth on they mostly cost."""
+        return self.rng.gauss(0.2 - 0.05 * len(ticket.plan), 0.1)
 
     def _action(self) -> Action:
         rng = self.rng
@@ -87,7 +104,7 @@ class Maker:
 
     def _solution(self, ticket: Write) -> Solution:
         """The parent's lines with a few of them rewritten in two places."""
-        code = list(self.codes[self.tree.parent(ticket.node)])
+        code = list(self.codes.get(self.tree.parent(ticket.node), self.plain))
         for start in self.rng.sample(range(LINES - 8), 2):
             for line in range(start, start + self.rng.randrange(1, 8)):
                 code[line] = f"  acc_{line} = mma_{self.rng.randrange(64)}(tile[{self.rng.randrange(512)}], acc_{line % 16});"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ksearch.briefing.entry import signatures_text, tensors_text
 from ksearch.briefing.knowledge import documents, instructions
 from ksearch.coder.model.question import TASKS, prompt
 from ksearch.coder.types import Target
-from ksearch.definitions.schema import AxisConst, Definition
+from ksearch.definitions.schema import Definition
 from ksearch.judge.verdict import JudgedWorkload
 from ksearch.worldmodel.planner import plan_prompt
 
@@ -25,23 +26,14 @@ def tasks() -> str:
 
 
 def _task(definition: Definition, target: Target, device_name: str) -> str:
-    axes = [f"- {name} = {axis.value}" if isinstance(axis, AxisConst) else f"- {name}: varies" for name, axis in definition.axes.items()]
-    tensors = [
-        f"- {kind} {name}: {spec.dtype} {'scalar' if spec.shape is None else list(spec.shape)}{_note(spec.description)}"
-        for kind, group in (("input", definition.inputs), ("output", definition.outputs))
-        for name, spec in group.items()
-    ]
     constraints = [f"- {text}" for text in definition.constraints]
     return "\n".join((
         f"# The operator: {definition.name}", "", *((definition.description, "") if definition.description else ()),
-        f"Device {device_name}; allowed languages: {', '.join(target.languages)}.", "",
-        "Axes:", *axes, "", "Tensors, in the order of the call:", *tensors, *(("", "Constraints:", *constraints) if constraints else ()),
+        f"Device {device_name}; allowed languages: {', '.join(target.languages)}.", *signatures_text(definition, target.languages), "",
+        "Tensors, in the order of the call:", *tensors_text(definition), "", f"Axes that vary: {', '.join(definition.var_axes)}.",
+        *(("", "Constraints:", *constraints) if constraints else ()),
         "", "Reference:", "~~~python", definition.reference.strip(), "~~~",
     ))  # fmt: skip
-
-
-def _note(description: str | None) -> str:
-    return f", {description}" if description else ""
 
 
 def _measured(definition: Definition, workloads: Sequence[JudgedWorkload], objective: str) -> str:
@@ -57,9 +49,20 @@ def _regime(definition: Definition, name: str, workloads: Sequence[JudgedWorkloa
     members = [judged for judged in workloads if judged.regime == name]
     share = sum(judged.weight for judged in members) / sum(judged.weight for judged in workloads)
     spans = [f"{axis} {_span([judged.workload.axes[axis] for judged in members])}" for axis in definition.var_axes]
-    lengths = [length for judged in members for length in judged.workload.recipe.lengths]
-    more = f"; lengths {_span(lengths)}" if lengths else ""
-    return f"- regime {name}: {len(members)} workloads, {share:.0%} of the weight; {', '.join(spans)}{more}"
+    return f"- regime {name}: {len(members)} workloads, {share:.0%} of the weight; {', '.join(spans)}{_lengths(members)}"
+
+
+def _lengths(members: Sequence[JudgedWorkload]) -> str:
+    """How rows of unequal length are spread: kernels are divided by the longest row, and paid for by all of them."""
+    each = [sorted(judged.workload.recipe.lengths) for judged in members if judged.workload.recipe.lengths]
+    if not each:
+        return ""
+    rows = sorted(length for lengths in each for length in lengths)
+    half, most = rows[len(rows) // 2], rows[len(rows) * 9 // 10]
+    seconds = [lengths[-2] for lengths in each if len(lengths) > 1]
+    beside = f", the second longest up to {max(seconds)}" if seconds else ""
+    longest = f"the longest row of a workload {_span([lengths[-1] for lengths in each])}{beside}"
+    return f"; row lengths: half below {half}, 90% below {most}; {longest}"
 
 
 def _span(values: Sequence[int]) -> str:

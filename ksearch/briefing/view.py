@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ksearch.briefing.verdicts import remark
-from ksearch.store.events import EvaluationSettled
+from ksearch.briefing.verdicts import REMARK_CHARACTERS, remark
+from ksearch.report.text import us
+from ksearch.store.events import BoundsKnown
 from ksearch.store.fold import RunState
 from ksearch.tree import Tree
 from ksearch.tree.types import Action, NodeId
@@ -14,7 +15,7 @@ from ksearch.worldmodel.types import SearchView, Stretch
 MOST_ELSEWHERE = 12
 
 
-def search_view(state: RunState, node: NodeId, material: str = "") -> SearchView:
+def search_view(state: RunState, node: NodeId, material: str = "", together: int = 1) -> SearchView:
     """With `--no-world-model` the view holds the tree around the node and nothing of what the search believes."""
     tree, believing = state.tree, state.settings.world_model
     assert tree is not None
@@ -45,6 +46,10 @@ def search_view(state: RunState, node: NodeId, material: str = "") -> SearchView
         refused_edits=state.refused_edits,
         tunables=() if kernel is None else kernel.written.tunables,
         may_merge=state.settings.merge,
+        evaluations=state.evaluations,
+        most_evaluations=state.settings.budget.max_evaluations,
+        together=together,
+        bounds=_bounds_text(state.bounds),
     )
 
 
@@ -91,17 +96,27 @@ def _elsewhere(tree: Tree, nodes: dict[NodeId, NodeView], near: set[NodeId]) -> 
 
 
 def _remarks(state: RunState, arms: tuple[ArmOutcome, ...]) -> dict[NodeId, str]:
-    """What the judge said of the last candidate of each plan that has not passed, or not yet every check."""
-    found: dict[NodeId, str] = {}
-    for arm in arms:
-        candidates = state.candidates_of(arm.node) if arm.gain is None else []
-        answers = list(candidates[-1].verdicts.values()) if candidates else []
-        if answers and (text := _remark(answers[-1])):
-            found[arm.node] = text
-    return found
+    found = {arm.node: _remark(state, arm) for arm in arms}
+    return {node: text for node, text in found.items() if text is not None}
 
 
-def _remark(answer: EvaluationSettled) -> str | None:
-    if answer.latency_us is not None and answer.baseline_us is not None:
-        return f"passed so far at {answer.baseline_us / answer.latency_us:.2f}x over the baseline, its second measurement is under way"
-    return remark(answer.message, answer.stage)
+def _remark(state: RunState, arm: ArmOutcome) -> str | None:
+    """Why a plan has not passed, in the judge's words; of one that has, what its code did where that is not its step."""
+    if arm.gain is not None:
+        best = state.best_candidate_of(arm.node)
+        if best is None or best.written.followed:
+            return None
+        return f"not the step as meant; the code did: {' '.join(best.written.did.split())[:REMARK_CHARACTERS]}"
+    candidates = state.candidates_of(arm.node)
+    answers = list(candidates[-1].verdicts.values()) if candidates else []
+    said = remark(answers[-1].message, answers[-1].stage) if answers else None
+    return None if said is None else f"judge: {said}"
+
+
+def _bounds_text(bounds: BoundsKnown | None) -> str:
+    """A kernel near its floor has nothing left to gain in that regime; a far one is asked why."""
+    if bounds is None:
+        return ""
+    source = "measured here" if bounds.source == "measured" else f"by its {bounds.source}"
+    each = "; ".join(f"{row.regime} {us(row.floor_us)} us, mostly {row.binds}" for row in bounds.regimes)
+    return f"No kernel can be faster than this ({source}): {each}."

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ksearch.cli import bench, config, definitions, doctor, evaluate, inspect, report, run, runs, steer, surrogate, ui, verify
+from ksearch.cli import bench, config, definitions, doctor, evaluate, inspect, profile, report, run, runs, steer, surrogate, ui, verify
 from ksearch.errors import KsearchError
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ for _group in (
     ui,
     evaluate,
     verify,
+    profile,
     surrogate,
     bench,
     config,

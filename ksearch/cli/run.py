@@ -45,6 +45,9 @@ def run_command(
     surrogate: Annotated[
         str | None, typer.Option(help="Who forecasts candidates: auto, none, neighbours, statistical, llm or ensemble.")
     ] = None,
+    surrogate_model: Annotated[
+        str | None, typer.Option(help="Model that forecasts with --surrogate llm (else a cheap one), or joins --surrogate ensemble.")
+    ] = None,
     surrogate_budget: Annotated[
         str | None, typer.Option(help="Share of candidates that may go unmeasured once forecasts are trusted: auto, or 0 to below 1.")
     ] = None,
@@ -84,7 +87,8 @@ def run_command(
             "definition": definition, "dataset": dataset, "start": start, "baseline": baseline, "workloads": workloads,
             "objective": objective, "device": device, "languages": tuple(language or ()), "allow_libraries": allow_libraries,
             "planner": planner, "coder": coder, "llm.model": model, "world_model": world_model, "merge": merging,
-            "policy": policy, "surrogate": surrogate, "surrogate_budget": surrogate_budget, "evaluator": evaluator, "seed": seed,
+            "policy": policy, "surrogate": surrogate, "llm.surrogate_model": surrogate_model, "surrogate_budget": surrogate_budget,
+            "evaluator": evaluator, "seed": seed,
             "budget.max_evaluations": max_evaluations, "budget.max_gpu_seconds": max_gpu_seconds, "budget.max_usd": max_usd,
             "budget.max_tokens": max_tokens, "budget.max_time_s": max_time, "evaluation.timeout_s": timeout,
         }

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from ksearch.errors import BadInput
 from ksearch.evaluators.base import Capabilities, give, infrastructure_verdict
-from ksearch.judge.batch import DESCRIPTION, JOB_SUFFIX, read_description, verdict_path, write_whole
+from ksearch.judge.batch import DESCRIPTION, JOB_SUFFIX, file_name, read_description, verdict_path, write_whole
 from ksearch.judge.description import Description
 from ksearch.judge.verdict import JUDGE_VERSION, Job, Status, Verdict
 
@@ -39,7 +39,7 @@ class BundleEvaluator:
 
     def submit(self, job: Job) -> Future[Verdict]:
         future: Future[Verdict] = Future()
-        path = self.folder / f"{_file_name(job)}{JOB_SUFFIX}"
+        path = self.folder / f"{file_name(job)}{JOB_SUFFIX}"
         with self._lock:
             if self._closing.is_set():
                 raise RuntimeError("the evaluator is closed")
@@ -57,14 +57,22 @@ class BundleEvaluator:
             give(future, infrastructure_verdict(job, f"not judged yet; it waits in {self.folder}"))
 
     def _watch(self) -> None:
+        """Verdicts are handed over together once no more appear: a folder comes back file by file, and who is promoted first depends
+        on all of a round."""
+        before: set[Path] = set()
         while not self._closing.wait(POLL_S):
             with self._lock:
-                asked = dict(self._open)
-            for path, (job, future) in asked.items():
-                if verdict_path(path).exists():
-                    with self._lock:
-                        self._open.pop(path, None)
-                    give(future, self._taken(verdict_path(path), job))
+                answered = {path for path in self._open if verdict_path(path).exists()}
+            if answered and answered == before:
+                self._hand_over(answered)
+            before = answered
+
+    def _hand_over(self, answered: set[Path]) -> None:
+        with self._lock:
+            given = [(path, *self._open.pop(path)) for path in sorted(answered)]
+        verdicts = [(future, self._taken(verdict_path(path), job)) for path, job, future in given]
+        for future, verdict in verdicts:
+            give(future, verdict)
 
     def _taken(self, path: Path, job: Job) -> Verdict:
         """The verdict; a file that answers another question is put aside, and so is one without a verdict on the candidate."""
@@ -86,12 +94,6 @@ def _mismatch(verdict: Verdict, job: Job) -> str | None:
     if verdict.question != job.question:
         return "it answers another job (candidate, definition, workloads or options differ)"
     return None
-
-
-def _file_name(job: Job) -> str:
-    """Of the question, not of the run: asked again it is the same file."""
-    name = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in job.job)
-    return f"{name}-{job.question[:16]}"
 
 
 def description_of(folder: Path) -> Description:

@@ -7,6 +7,7 @@ import os
 import sys
 
 from ksearch.evaluators.line_process import LineProcess
+from ksearch.judge.host import drop_scratch
 from ksearch.store.guard import without_secrets
 
 
@@ -28,3 +29,4 @@ class JudgeProcess(LineProcess):
             os.close(self._lifeline)
         self._lifeline = -1
         super().kill()
+        drop_scratch(self.pid)

@@ -21,6 +21,11 @@ def kind_of(evaluator: str) -> str:
     return evaluator.partition(":")[0]
 
 
+def in_rounds(evaluator: str) -> bool:
+    """Whether verdicts come many at a time, from a device that is visited."""
+    return kind_of(evaluator) == "bundle"
+
+
 def device_at(evaluator: str, wanted: str) -> Device:
     """The device that jobs will be measured on. Raises BadInput, or Unavailable for a command that doesn't answer."""
     kind, _, where = evaluator.partition(":")

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-from ksearch.definitions.schema import Definition, Solution, Workload
+from ksearch.definitions.schema import Definition, Solution
 from ksearch.forecasting.samples import steps_of, stripped
+from ksearch.forecasting.shapes import moved_bytes, shapes_of
 from ksearch.judge.verdict import JudgedWorkload, Verdict
 from ksearch.store.fold import CandidateState, RunState
 from ksearch.surrogates.types import Regime, Sample
 from ksearch.tree.types import NodeId
-
-DTYPE_BYTES = {
-    "float32": 4.0, "float16": 2.0, "bfloat16": 2.0, "float8_e4m3fn": 1.0, "float8_e5m2": 1.0, "float4_e2m1": 0.5,
-    "int64": 8.0, "int32": 4.0, "int16": 2.0, "int8": 1.0, "bool": 1.0,
-}  # fmt: skip
 
 
 class Blobs(Protocol):
@@ -105,28 +100,13 @@ def regimes_of(definition: Definition, workloads: Sequence[JudgedWorkload], pare
             Regime(
                 name=name,
                 weight=weight,
-                shapes=shapes_of(definition, group[len(group) // 2].workload),
-                moved_bytes=sum(judged.weight * moved_bytes(definition, judged.workload) for judged in group) / weight,
+                shapes=shapes_of(definition, [judged.workload.axes for judged in group]),
+                moved_bytes=sum(judged.weight * moved_bytes(definition, judged.workload.axes) for judged in group) / weight,
                 baseline_us=_mean([(share, row.baseline_us) for share, row in timed]),
                 parent_us=_mean([(share, row.latency_us) for share, row in timed]),
             )
         )
     return tuple(found)
-
-
-def shapes_of(definition: Definition, workload: Workload) -> str:
-    tensors = (*definition.inputs.items(), *definition.outputs.items())
-    texts = [f"{name} {spec.dtype}{list(definition.shape_of(name, workload.axes) or ())}" for name, spec in tensors]
-    return ", ".join(texts)
-
-
-def moved_bytes(definition: Definition, workload: Workload) -> float:
-    """Bytes of all inputs and outputs. A kernel that reads a part of a cache moves less."""
-    total = 0.0
-    for name, spec in (*definition.inputs.items(), *definition.outputs.items()):
-        shape = definition.shape_of(name, workload.axes)
-        total += math.prod(shape or ()) * DTYPE_BYTES[spec.dtype]
-    return total
 
 
 def sources_of(solution: Solution) -> tuple[str, ...]:

@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ksearch.errors import BadInput
-from ksearch.forecasting.desk import Desk
+from ksearch.forecasting.desk import ForecastDesk
 from ksearch.forecasting.history import History, history
+from ksearch.forecasting.model import forecast_model
+from ksearch.llm.desk import Desk as ModelDesk
+from ksearch.llm.setup import forecasts_with_model, model_of
+from ksearch.llm.types import Role
 from ksearch.settings import Settings
 from ksearch.surrogates.registry import MissingPart, forecaster_named
 from ksearch.surrogates.statistical import missing_libraries
@@ -29,23 +33,32 @@ def choose_forecaster(settings: Settings) -> Choice:
         missing = missing_libraries()
         name = "neighbours" if missing else "statistical"
         why = f"no {missing[0]} here: `pip install scikit-learn` for the better one" if missing else "chosen by itself"
+    if forecasts_with_model(settings):
+        why = f"asking {model_of(settings.llm, Role.SURROGATE).short}"
     share = "tuned from its record" if settings.surrogate_budget == "auto" else f"{settings.surrogate_budget:.0%}"
     return Choice(name, f"{name} ({why}); everything is measured until it is trusted, then may go unmeasured: {share}")
 
 
 def check_forecaster(name: str) -> None:
-    """Raises BadInput when a forecaster asked for can't work here."""
+    """Raises BadInput when a library that a forecaster asked for needs is not there."""
+    if name == "llm":
+        return  # its model was checked with those of the other roles
     try:
         forecaster_named(name)
     except MissingPart as error:
         raise BadInput(f"--surrogate {name}: {error}") from error
 
 
-def desk_for(name: str, *, runs: Path | None, definition: str, device_name: str) -> Desk:
-    """`runs`: the folder of earlier runs to learn from; None for a run that is resumed, whose log holds what it learnt."""
+def desk_for(
+    name: str, settings: Settings, models: ModelDesk, *, runs: Path | None, definition: str, device_name: str
+) -> ForecastDesk:
+    """`models` books what the forecaster asks of a language model. `runs`: the folder of earlier runs to learn from; None for a
+    run that is resumed, whose log holds what it learnt."""
+    model = forecast_model(settings, models)
     try:
-        forecaster = forecaster_named(name)
+        forecaster = forecaster_named(name, model)
     except MissingPart as error:
         raise BadInput(f"this run forecasts with {name}: {error}") from error
-    past = history(runs, definition, device_name, forecaster.name) if runs is not None else History()
-    return Desk(forecaster, past)
+    asked = None if model is None else model.name
+    past = history(runs, definition, device_name, forecaster.name, asked) if runs is not None else History()
+    return ForecastDesk(forecaster, past, model=asked)

@@ -9,6 +9,8 @@ from typing import Protocol, TypeAlias
 
 from ksearch.errors import KsearchError
 from ksearch.forecasting.history import History
+from ksearch.llm.desk import OutOfBudget
+from ksearch.llm.types import Cancelled
 from ksearch.store.fold import RunState
 from ksearch.surrogates.types import Forecast, Forecaster, Sample, forecast_many
 
@@ -34,14 +36,17 @@ Question: TypeAlias = tuple[tuple[Sample, ...], tuple[Sample, ...], int]
 
 
 @dataclass
-class Desk:
+class ForecastDesk:
     """One forecaster for one sitting. What it knows follows from the log alone, so a resumed run forecasts as before."""
 
     forecaster: Forecaster
     history: History = field(default_factory=History)
+    model: str | None = None
+    """The language model that the forecaster asks, if any."""
     warn: Callable[[str], None] = lambda _text: None
     _learnt: int = 0
     _begun: bool = False
+    _gone: bool = False
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="forecast"))
 
     def close(self) -> None:
@@ -66,9 +71,16 @@ class Desk:
     def _answer(self, news: Sequence[Sample], asked: Sequence[Sample], known: int) -> Forecasts:
         for sample in news:
             self.forecaster.learn(sample)
-        try:
-            said = forecast_many(self.forecaster, asked)
-        except KsearchError as error:  # a model that can't be reached: the candidates are measured, the search goes on
-            self.warn(f"no forecast: {error}")
-            said = (None,) * len(asked)
+        said = self._said(asked)
         return Forecasts(tuple((forecast, sample.parent_reward) for forecast, sample in zip(said, asked, strict=True)), known)
+
+    def _said(self, asked: Sequence[Sample]) -> tuple[Forecast | None, ...]:
+        """Nothing, where a model can't be asked: the candidates are measured and the search goes on."""
+        try:
+            return (None,) * len(asked) if self._gone else forecast_many(self.forecaster, asked)
+        except (OutOfBudget, Cancelled) as refusal:
+            self.warn(f"no forecast: {refusal}")
+        except KsearchError as error:
+            self._gone = True  # after all its retries; each further question would wait through as many
+            self.warn(f"no forecast, and none will be asked for in this sitting: {error}")
+        return (None,) * len(asked)

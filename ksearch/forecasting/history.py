@@ -42,8 +42,10 @@ class History:
         return cls(SAMPLES.validate_json(text))
 
 
-def history(runs: Path, definition: str, device_name: str, forecaster: str) -> History:
-    """Of the latest runs under a folder on the same device, whatever their definition; a run that can't be read is left out."""
+def history(runs: Path, definition: str, device_name: str, forecaster: str, model: str | None = None) -> History:
+    """Of the latest runs under a folder on the same device, whatever their definition; a run that can't be read is left out.
+
+    What was forecast there counts for the same forecaster with the same language model."""
     samples: list[Sample] = []
     past: list[PastForecast] = []
     for database in _latest(runs):
@@ -53,7 +55,7 @@ def history(runs: Path, definition: str, device_name: str, forecaster: str) -> H
                 if state.header.device_name == device_name:
                     samples += judged_samples(state, log)
                     if state.header.definition_name == definition:
-                        past += past_forecasts(state, forecaster)
+                        past += past_forecasts(state, forecaster, model)
         except StoreError:
             continue
     return History(tuple(samples[-MOST_SAMPLES:]), tuple(past))
@@ -69,10 +71,10 @@ def judged_samples(state: RunState, log: EventLog) -> tuple[Sample, ...]:
     return tuple(sample for sample in maker.judged(numbers) if sample.parent_reward is not None)
 
 
-def past_forecasts(state: RunState, forecaster: str) -> tuple[PastForecast, ...]:
+def past_forecasts(state: RunState, forecaster: str, model: str | None = None) -> tuple[PastForecast, ...]:
     """What the forecaster of this name said in a run of candidates that were then judged."""
     surrogate = state.surrogate
-    if surrogate is None or surrogate.opened.forecaster != forecaster:
+    if surrogate is None or (surrogate.opened.forecaster, surrogate.opened.model) != (forecaster, model):
         return ()
     found = []
     for number in surrogate.judged:

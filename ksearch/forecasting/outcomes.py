@@ -97,11 +97,11 @@ def _run(database: Path) -> Source:
         samples=samples,
         record=None if surrogate is None else surrogate.record,
         forecaster=None if surrogate is None else surrogate.opened.forecaster,
-        spending=_spending(state),
+        spending=spending_of(state),
     )
 
 
-def _spending(state: RunState) -> Spending:
+def spending_of(state: RunState) -> Spending:
     surrogate = state.surrogate
     if surrogate is None:
         return Spending()

@@ -5,7 +5,12 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 
+from ksearch.definitions.catalog import load_definition
+from ksearch.definitions.schema import Definition
+from ksearch.errors import BadInput
+from ksearch.forecasting.shapes import axes_of, moved_bytes, shapes_of
 from ksearch.landscapes.landscape import Landscape, Point
 from ksearch.surrogates.sources import strip_comments
 from ksearch.surrogates.types import Compiled, Regime, Sample, Step
@@ -100,22 +105,32 @@ def _compiled(point: Point) -> Compiled | None:
 
 
 def _regimes(landscape: Landscape, parent: Point) -> tuple[Regime, ...]:
-    rows: dict[str, list[tuple[float, float, float | None]]] = {}
-    axes: dict[str, Mapping[str, int]] = {}
+    members: dict[str, list[int]] = {}
     for index, workload in enumerate(landscape.workloads):
-        latency = parent.latencies_us[index] if parent.passed else None
-        rows.setdefault(workload.regime, []).append((workload.weight, workload.baseline_us, latency))
-        axes.setdefault(workload.regime, workload.axes)
-    return tuple(_regime(name, members, axes[name]) for name, members in rows.items())
+        members.setdefault(workload.regime, []).append(index)
+    return tuple(_regime(landscape, parent, name, indices) for name, indices in members.items())
 
 
-def _regime(name: str, members: Sequence[tuple[float, float, float | None]], axes: Mapping[str, Value]) -> Regime:
-    weight = sum(share for share, _, _ in members)
-    timed = [(share, latency) for share, _, latency in members if latency is not None]
+def _regime(landscape: Landscape, parent: Point, name: str, indices: Sequence[int]) -> Regime:
+    workloads = [landscape.workloads[index] for index in indices]
+    weight = sum(workload.weight for workload in workloads)
+    definition = _definition(landscape.definition)
+    axes = [workload.axes for workload in workloads]
+    traffic = [] if definition is None else [w.weight * moved_bytes(definition, w.axes) for w in workloads]
     return Regime(
         name=name,
         weight=weight,
-        shapes=", ".join(f"{axis}={value}" for axis, value in axes.items()),
-        baseline_us=sum(share * baseline for share, baseline, _ in members) / weight,
-        parent_us=sum(share * latency for share, latency in timed) / weight if timed else None,
+        shapes=axes_of(axes) if definition is None else shapes_of(definition, axes),
+        moved_bytes=sum(traffic) / weight if traffic else None,
+        baseline_us=sum(workload.weight * workload.baseline_us for workload in workloads) / weight,
+        parent_us=sum(landscape.workloads[i].weight * parent.latencies_us[i] for i in indices) / weight if parent.passed else None,
     )
+
+
+@cache
+def _definition(name: str) -> Definition | None:
+    """None for one that isn't bundled: a landscape may come from elsewhere."""
+    try:
+        return load_definition(name)
+    except BadInput:
+        return None

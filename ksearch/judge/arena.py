@@ -116,16 +116,20 @@ class CallSet:
     seed: int
 
 
-def stage(arena: Arena, layout: Layout, base: int, inputs: tuple[Any, ...], seed: int) -> CallSet:
-    """Write inputs and fill at `base`; returns the set."""
+def staged(layout: Layout, base: int, inputs: tuple[Any, ...], seed: int) -> CallSet:
+    """A call at `base`, not yet written anywhere."""
     image = _guarded(layout)
-    for slot, value in zip(layout.inputs, inputs, strict=True):
+    for slot, value in zip(layout.inputs, inputs, strict=False):  # on a device inputs are made in the runner: none is given
         if slot.shape is not None and slot.size:
             image[slot.offset : slot.offset + slot.size] = as_bytes(value)
-    call = CallSet(inputs, layout, base, image, random_bytes(layout.stride - layout.outputs_start), seed)
-    arena.memory[base : base + layout.outputs_start] = image
-    refill(arena, call, fresh=False)
-    return call
+    return CallSet(inputs, layout, base, image, random_bytes(layout.stride - layout.outputs_start), seed)
+
+
+def write(arena: Arena, call: CallSet) -> None:
+    """Inputs, and random bytes over outputs and guards."""
+    start = call.base + call.layout.outputs_start
+    arena.memory[call.base : start] = call.image
+    arena.memory[start : start + call.fill.numel()] = call.fill
 
 
 def _guarded(layout: Layout) -> torch.Tensor:
@@ -138,14 +142,6 @@ def _guarded(layout: Layout) -> torch.Tensor:
             behind = _aligned(slot.size) - slot.size + GUARD
             image[slot.offset + slot.size : slot.offset + slot.size + behind] = random_bytes(behind)
     return image
-
-
-def refill(arena: Arena, call: CallSet, *, fresh: bool = True) -> None:
-    """Random bytes over outputs and guards: new ones, or those the set has."""
-    if fresh:
-        call.fill = random_bytes(call.fill.numel())
-    start = call.base + call.layout.outputs_start
-    arena.memory[start : start + call.fill.numel()] = call.fill
 
 
 def random_bytes(count: int) -> torch.Tensor:
@@ -168,14 +164,14 @@ def as_bytes(value: torch.Tensor) -> torch.Tensor:
     return value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
 
 
-def read_outputs(arena: Arena, call: CallSet) -> list[torch.Tensor]:
-    """Copies of the outputs."""
+def read_outputs(taken: torch.Tensor, call: CallSet) -> list[torch.Tensor]:
+    """Copies of the outputs, from a copy of the call's region from its first output on."""
     import torch
 
     found = []
     for slot in call.layout.outputs:
-        start = call.base + slot.offset
-        raw = arena.memory[start : start + slot.size].clone()
+        start = slot.offset - call.layout.outputs_start
+        raw = taken[start : start + slot.size].clone()
         found.append(raw.view(getattr(torch, slot.dtype)).view(slot.shape or ()))
     return found
 
@@ -207,15 +203,14 @@ def _elements(slot: Slot) -> int:
     return math.prod(slot.shape or ())
 
 
-def overrun(arena: Arena, call: CallSet) -> str | None:
+def overrun(taken: torch.Tensor, call: CallSet) -> str | None:
     """Name of an output with changed bytes behind its end; None when all guards are as written."""
     import torch
 
     for slot in call.layout.outputs:
         end = slot.offset + slot.size
         behind = _aligned(slot.size) - slot.size + GUARD
-        written = arena.memory[call.base + end : call.base + end + behind]
         start = end - call.layout.outputs_start
-        if not torch.equal(written, call.fill[start : start + behind]):
+        if not torch.equal(taken[start : start + behind], call.fill[start : start + behind]):
             return slot.name
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -11,9 +12,10 @@ from pydantic import ValidationError
 from ksearch.errors import BadInput
 from ksearch.judge.description import Description, describe
 from ksearch.judge.judge import Judge
+from ksearch.judge.offers import Judged, next_offer
 from ksearch.judge.process import hide_memory
 from ksearch.judge.service import at_home, private_stdout, serve
-from ksearch.judge.verdict import Job
+from ksearch.judge.verdict import Job, Verdict
 
 JOB_SUFFIX, VERDICT_SUFFIX = ".job.json", ".verdict.json"
 DESCRIPTION = "evaluator.json"
@@ -64,13 +66,42 @@ def evaluate_folder(folder: Path, *, seed: int | None, again: bool, dataset: str
     hide_memory()
     judge = Judge()
     try:
-        for path, job in jobs:
-            verdict = judge.judge(job)
-            write_whole(verdict_path(path), verdict.model_dump_json() + "\n")
-            verdicts.write(f"{path.name}: {verdict.status}\n")
+        for line in judge_folder(folder, jobs, lambda job: judge.judge(at_home(job, dataset))):
+            verdicts.write(line + "\n")
             verdicts.flush()
     finally:
         judge.close()
+
+
+def judge_folder(folder: Path, jobs: Sequence[tuple[Path, Job]], judge: Callable[[Job], Verdict]) -> Iterator[str]:
+    """Judge the jobs, then the promotions that better candidates of the folder were offered; a line on each."""
+    for path, job in jobs:
+        verdict = judge(job)
+        write_whole(verdict_path(path), verdict.model_dump_json() + "\n")
+        yield f"{path.name}: {verdict.status}"
+    while (promotion := next_promotion(folder)) is not None:
+        path = folder / f"{file_name(promotion)}{JOB_SUFFIX}"
+        verdict = judge(promotion)
+        write_whole(path, promotion.model_dump_json())
+        write_whole(verdict_path(path), verdict.model_dump_json() + "\n")
+        won = verdict.paired is not None and verdict.paired.promoted
+        yield f"{path.name}: {verdict.status}, {'promoted' if won else 'not promoted'}"
+
+
+def file_name(job: Job) -> str:
+    """Of the question, not of the run: asked again it is the same file."""
+    name = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in job.job)
+    return f"{name}-{job.question[:16]}"
+
+
+def next_promotion(folder: Path) -> Job | None:
+    """Read off the folder alone, so that a place that was interrupted goes on where it was."""
+    judged = []
+    for path in sorted(folder.glob(f"*{JOB_SUFFIX}")):
+        if verdict_path(path).exists():
+            verdict = Verdict.model_validate_json(verdict_path(path).read_text(encoding="utf-8"))
+            judged.append(Judged(read_job(path, None), verdict))
+    return next_offer(judged)
 
 
 def verdict_path(job_path: Path) -> Path:

@@ -13,6 +13,8 @@ from typing import Literal
 from ksearch.definitions.hidden import hidden_workloads
 from ksearch.definitions.schema import Solution, Workload
 from ksearch.judge.admission import admit
+from ksearch.judge.arena import Layout
+from ksearch.judge.attribution import OWN_SHARE, PROMISING, foreign_kernels, told
 from ksearch.judge.baseline import BaselineTimes, reference_solution
 from ksearch.judge.cache import ArtefactStore
 from ksearch.judge.checks import Checker
@@ -20,14 +22,17 @@ from ksearch.judge.clocks import Clock, Timing
 from ksearch.judge.compile import CompileOutcome, compile_solution
 from ksearch.judge.device import Device
 from ksearch.judge.failures import StageFailure, from_runner
-from ksearch.judge.host import Nursery, RunnerDied, RunnerError, RunnerTimeout
+from ksearch.judge.floor import Floor
+from ksearch.judge.host import HostFailure, Nurseries
 from ksearch.judge.inputs import InputSource
+from ksearch.judge.metronome import Metronomes
 from ksearch.judge.oracles import Oracle
 from ksearch.judge.oracles.base import Errors
-from ksearch.judge.paired import Contest, cpu_sentinel, cuda_sentinel, pair
+from ksearch.judge.paired import Contest, Times, Watch, cpu_sentinel, cuda_sentinel, pair
+from ksearch.judge.runner_handle import RunnerDied, RunnerError, RunnerTimeout
 from ksearch.judge.seeds import Seeds
 from ksearch.judge.session import Session
-from ksearch.judge.sessions import open_session
+from ksearch.judge.sessions import kind_of, open_session
 from ksearch.judge.verdict import Job, PairedResult, Stage, Status
 
 PROBED = 3
@@ -43,10 +48,12 @@ class Bench:
     """What a judge keeps from job to job on one device."""
 
     device: Device
-    nursery: Nursery
+    nurseries: Nurseries
     cache: ArtefactStore
     baselines: BaselineTimes
     clock: Clock
+    metronomes: Metronomes
+    floor: Floor
 
 
 @dataclass
@@ -55,6 +62,7 @@ class Progress:
 
     compiled: CompileOutcome | None = None
     layers: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
     hidden: Literal["full", "partial", "none"] = "none"
     errors: dict[str, Errors] = field(default_factory=dict)
     times: dict[str, Timing] = field(default_factory=dict)
@@ -116,7 +124,10 @@ class Cascade:
 
     def open(self, solution: Solution, artefact: Path | None) -> Session:
         """A fresh runner with the solution loaded. Raises StageFailure when loading fails."""
-        session = open_session(self.bench.nursery, self.bench.device, self.job, lambda: self.remaining_s)
+        kind = kind_of(self.bench.device, solution, allow_libraries=self.job.allow_libraries)
+        metronome = self.bench.metronomes.get(kind, self.job, smallest(self._workloads))
+        session = open_session(self.bench.nurseries.of(kind), self.bench.device, self.job, lambda: self.remaining_s)
+        session.metronome = metronome
         try:
             session.load(solution, artefact)
         except (RunnerDied, RunnerError, RunnerTimeout) as error:
@@ -144,8 +155,43 @@ class Cascade:
             self.progress.layers = session.runner.layers
             self._check(session)
             self.progress.times = self.bench.clock.time(self.checker, session, self._workloads, self.job.timed_calls)
+            self._refuse_impossible()
+            self._refuse_libraries(session)
         finally:
             session.close()
+
+    def _refuse_impossible(self) -> None:
+        """A time below the physical floor is an accusation: whatever was measured, it was not the work."""
+        for workload in self._workloads:
+            timing, output_bytes = self.progress.times[workload.uuid], Layout.of(self.job.definition, workload).output_bytes
+            if self.bench.floor.forbids(timing.latency_us + timing.doubt_us, output_bytes):
+                least = f"{self.bench.floor.us(output_bytes):.3g} us"
+                message = f"{timing.latency_us:.3g} us is less than the {least} that writing the outputs and one launch take here"
+                raise StageFailure(Status.REJECTED, Stage.TIMING, message, workload=workload.uuid)
+
+    def _refuse_libraries(self, session: Session) -> None:
+        """A language is a promise: of own kernels on a device, of no library beside the C++ runtime and tvm-ffi on a cpu."""
+        if self.bench.device.cuda:
+            self._refuse_foreign_kernels(session)
+            return
+        brought = session.brought()
+        self.progress.libraries = brought or ()
+        if self.job.solution.spec.language != "cpp" or self.job.allow_libraries:
+            return
+        if brought is None and "no-libraries" not in self.progress.layers:
+            raise HostFailure("what a process loads can be neither seen nor kept from it here: judge cpp elsewhere, or --allow-libraries")
+        if brought:
+            message = f"the candidate loaded {', '.join(brought)}; cpp promises kernels of its own (--allow-libraries lifts this)"
+            raise StageFailure(Status.REJECTED, Stage.TIMING, message)
+
+    def _refuse_foreign_kernels(self, session: Session) -> None:
+        solution, compiled = self.job.solution, self.progress.compiled
+        foreign = foreign_kernels(solution, None if compiled is None else compiled.artefact, session.kernels)
+        self.progress.libraries = told(foreign)
+        share = sum(foreign.values())
+        if solution.spec.language in PROMISING and not self.job.allow_libraries and share > 1 - OWN_SHARE:
+            message = f"{share:.0%} of the kernel time is in kernels that are not the candidate's: {', '.join(told(foreign))}"
+            raise StageFailure(Status.REJECTED, Stage.TIMING, f"{message} (--allow-libraries lifts this)")
 
     def _check(self, session: Session) -> None:
         workloads = self._by_size(self._workloads)
@@ -188,8 +234,12 @@ class Cascade:
 
         def open_block(number: int) -> Contest:
             sessions = kept or open_both()
-            turns = self.bench.clock.turns(self.checker, sessions, [item.workload for item in judged], number, self.progress.times)
-            return Contest(turns[0], turns[1], [] if kept else sessions)
+            workloads = [item.workload for item in judged]
+
+            def fight(watch: Watch) -> tuple[Times, Times]:
+                return self.bench.clock.duel(self.checker, sessions, workloads, number, self.progress.times, watch)
+
+            return Contest(fight, [] if kept else sessions)
 
         try:
             return pair(open_block, weights, self.job.objective, sentinel)

@@ -68,12 +68,6 @@ class Channel:
             raise ChannelClosed("a message that is not a JSON object")
         return message
 
-    def receive_bytes(self, timeout_s: float | None = None) -> bytes:
-        payload, descriptors = self.receive_raw(timeout_s)
-        for descriptor in descriptors:
-            os.close(descriptor)
-        return payload
-
     def receive_raw(self, timeout_s: float | None) -> tuple[bytes, list[int]]:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         descriptors: list[int] = []
@@ -97,6 +91,20 @@ class Channel:
                 raise ChannelClosed("end of stream")
             parts += data
         return parts
+
+    def write(self, raw: bytes) -> None:
+        """Bytes without a length, for a side that knows how many it waits for."""
+        try:
+            self.socket.sendall(raw)
+        except OSError as error:
+            raise ChannelClosed(str(error)) from error
+
+    def read(self, count: int, timeout_s: float) -> bytes:
+        descriptors: list[int] = []
+        raw = self._exactly(count, time.monotonic() + timeout_s, descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return raw
 
     def readable(self, timeout_s: float) -> bool:
         poll = select.poll()

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from ksearch.definitions.schema import Definition, Workload
 from ksearch.judge.arena import CallSet, Layout
 from ksearch.judge.failures import StageFailure, from_runner
-from ksearch.judge.host import RunnerDied, RunnerError, RunnerTimeout
-from ksearch.judge.inputs import InputSource, mixed, same_scalars
+from ksearch.judge.inputs import CHANGES, InputSource, changed
 from ksearch.judge.oracles import Expectation, Oracle, Problem
 from ksearch.judge.oracles.base import Errors
 from ksearch.judge.oracles.tolerance import element_name
+from ksearch.judge.runner_handle import RunnerDied, RunnerError, RunnerTimeout
 from ksearch.judge.seeds import Seeds
 from ksearch.judge.session import Session
 from ksearch.judge.verdict import Stage, Status
@@ -60,14 +60,13 @@ class Checker:
                 raise StageFailure(Status.INCORRECT_NUMERICAL, Stage.REPETITION, "two runs on equal inputs differ", workload=workload.uuid)
 
     def mutation(self, session: Session, workloads: Iterable[Workload]) -> None:
-        """New values at the same addresses, then values that differ only where a sampled fingerprint doesn't look."""
+        """New values at the same addresses, then ever less of them, where a sampled fingerprint doesn't look."""
         for workload in workloads:
             source = self.source_of(workload)
             call = self._first_run(session, workload, Stage.MUTATION)[0]
-            for kind in ("all values", "inner values"):
+            for kind in CHANGES:
                 seed = self.seeds.of("mutation", kind, workload.uuid)
-                new = source.new(seed)
-                inputs = same_scalars(call.inputs, new) if kind == "all values" else mixed(call.inputs, new, seed)
+                inputs = changed(kind, call.inputs, source.new(seed), seed)
                 with blamed(session, Stage.MUTATION, workload):
                     call = session.restage(call, inputs, seed, kind)
                     session.go()
@@ -77,8 +76,8 @@ class Checker:
         seed = self.seeds.of(stage, workload.uuid)
         inputs = self.source_of(workload).new(seed)
         with blamed(session, stage, workload):
-            (call,) = session.stage(Layout.of(self.definition, workload), [inputs], [seed], workload=workload)
-            session.bind([call])
+            call = session.stage(Layout.of(self.definition, workload), inputs, seed, workload=workload)
+            session.bind(call)
             session.go()
         expectation, errors = self._settle(session, call, stage, workload)
         return call, expectation, errors

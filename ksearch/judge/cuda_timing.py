@@ -9,22 +9,23 @@ span <= events <= host <= the judge's own time are done here.
 from __future__ import annotations
 
 import math
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 from ksearch.definitions.schema import Workload
 from ksearch.judge.arena import Layout
+from ksearch.judge.attribution import kernel_times
 from ksearch.judge.checks import Checker, blamed
 from ksearch.judge.clocks import Timing
 from ksearch.judge.device import Device
 from ksearch.judge.device_session import DeviceSession
 from ksearch.judge.failures import StageFailure
-from ksearch.judge.paired import Turn
+from ksearch.judge.paired import Times, Watch
 from ksearch.judge.session import Executed, Session
-from ksearch.judge.timing import calibrate
+from ksearch.judge.statistics import robust_spread
+from ksearch.judge.timing import drawn_in_secret, settle
 from ksearch.judge.verdict import Stage, Status
 
 WARM_UPS = 2
@@ -33,7 +34,11 @@ SLOW_CALLS = 5
 """A call over 20 ms is timed five times: its spread is small against it."""
 TURN_CALLS = 3
 """Timed calls of a workload in each turn of a paired measurement; their median counts."""
-CHECKED_SHARE = 0.1
+CHECKED_LEAST = 2
+"""Outputs verified of each workload, at least."""
+EMPTY_TICKS = 7
+LEAST_SLACK_US = 30.0
+SURE = 4.0
 HOST_COPY_BYTES = 4096
 SLACK_US = 1.0
 EVENT_SLACK_US = 8.0
@@ -46,51 +51,91 @@ class DeviceClock:
     def __init__(self, device: Device) -> None:
         self.device = device
         self.name = "cupti" if device.cupti else "cuda-events"
+        self._empties: dict[tuple[int, str], Empty] = {}
 
     def time(self, checker: Checker, session: Session, workloads: Sequence[Workload], timed_calls: int) -> dict[str, Timing]:
-        resolution_us = calibrate(session).typical_s * 1e6
-        return {
-            workload.uuid: Timing(tuple(self._samples(checker, session, workload, timed_calls, ("timing",))), resolution_us, 1)
-            for workload in workloads
-        }
+        found = {}
+        empty = self._empty(checker, session, max(workloads, key=lambda one: Layout.of(checker.definition, one).output_bytes))
+        for workload in workloads:
+            samples = self._samples(checker, session, workload, timed_calls, ("timing",), CHECKED_LEAST)
+            found[workload.uuid] = Timing(tuple(samples), empty.typical_us + empty.slack_us, len(samples))
+        return found
 
-    def turns(
-        self, checker: Checker, sessions: Sequence[Session], workloads: Sequence[Workload], block: int, known: dict[str, Timing]
-    ) -> list[Turn]:
-        return [self._turn_of(checker, session, workloads, block) for session in sessions]
-
-    def _turn_of(self, checker: Checker, session: Session, workloads: Sequence[Workload], block: int) -> Turn:
-        session.runner.stop()
-
-        def turn(number: int) -> dict[str, float]:
-            session.resume()
-            label = ("paired", block, number)
-            found = {w.uuid: median(self._samples(checker, session, w, TURN_CALLS, label, warm_ups=1)) for w in workloads}
+    def duel(
+        self,
+        checker: Checker,
+        sessions: Sequence[Session],
+        workloads: Sequence[Workload],
+        block: int,
+        known: dict[str, Timing],
+        watch: Watch,
+    ) -> tuple[Times, Times]:
+        """A turn goes over all workloads: two processes that alternate call by call would wait for each other's context."""
+        for session in sessions:
             session.runner.stop()
-            return found
+        turns: tuple[list[Times], list[Times]] = ([], [])
+        for place, who in enumerate((0, 1, 1, 0)):
+            turns[who].append(self._turn(checker, sessions[who], workloads, ("paired", block, place // 2)))
+            watch()
+        candidate, opponent = ({w.uuid: fmean(turn[w.uuid] for turn in found) for w in workloads} for found in turns)
+        return candidate, opponent
 
-        return turn
+    def _turn(self, checker: Checker, session: Session, workloads: Sequence[Workload], label: tuple[object, ...]) -> Times:
+        found = {w.uuid: median(self._samples(checker, session, w, TURN_CALLS, label, 0, warm_ups=1)) for w in workloads}
+        session.runner.stop()
+        return found
 
     def _samples(
-        self, checker: Checker, session: Session, workload: Workload, count: int, label: tuple[object, ...], warm_ups: int = WARM_UPS
+        self,
+        checker: Checker,
+        session: Session,
+        workload: Workload,
+        count: int,
+        label: tuple[object, ...],
+        checked_least: int,
+        warm_ups: int = WARM_UPS,
     ) -> list[float]:
         """Microseconds of `count` calls; which of them are verified is drawn in secret."""
         call = _TimedCall(self, checker, session, workload, label)
         trial = [call.run(verified=False) for _ in range(warm_ups)]
         if trial[-1] > SLOW_US:
             count = min(count, SLOW_CALLS)
-        checked = {k for k in range(count) if secrets.randbelow(1000) < CHECKED_SHARE * 1000}
+        checked = drawn_in_secret(count, checked_least)
         return [call.run(verified=k in checked) for k in range(count)]
 
+    def _empty(self, checker: Checker, session: Session, workload: Workload) -> Empty:
+        """What a request of this workload costs with nothing in it, in the judge's own idle runner. Making one takes as long as a
+        candidate's own first call, so the workload with the largest outputs speaks for all."""
+        key = (id(session.metronome), workload.uuid)
+        if key not in self._empties:
+            layout = Layout.of(checker.definition, workload)
+            session.runner.stop()
+            session.metronome.prepare(workload, layout, ())
+            ticks = [session.metronome.tick() * 1e6 for _ in range(EMPTY_TICKS)]
+            self._empties[key] = Empty(median(ticks), max(LEAST_SLACK_US, SURE * robust_spread(ticks)))
+        return self._empties[key]
+
     def charged_us(self, executed: Executed, workload: Workload) -> float:
-        """The call's time from its stamps. Raises StageFailure when they contradict each other or the judge's clock."""
+        """The call's time from its stamps. Raises StageFailure when they contradict each other or the judge's clock.
+
+        That clock accuses and never adds: its request also holds the reading of CUPTI's records, milliseconds on a busy host, and
+        charging what it saw made a 3 us kernel a 400 us one on an H200.
+        """
         try:
             stamp = Stamp.read(executed.stamps, cupti=self.device.cupti)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, IndexError) as error:
             raise StageFailure(Status.REJECTED, Stage.TIMING, f"stamps that are none: {error}", workload=workload.uuid) from error
         if (claims := stamp.contradiction(executed.seconds * 1e6)) is not None:
             raise StageFailure(Status.REJECTED, Stage.TIMING, f"clocks contradict each other: {claims}", workload=workload.uuid)
         return stamp.charged_us
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """Microseconds of an empty request, and how much more one may take by chance."""
+
+    typical_us: float
+    slack_us: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,19 +190,10 @@ class _TimedCall:
         self.drawn += 1
         inputs: Any = self.checker.source_of(self.workload).new(seed) if verified else ()
         with blamed(self.session, Stage.TIMING, self.workload):
-            (call,) = self.session.stage(self.layout, [inputs], [seed], workload=self.workload)
-            self.session.bind([call], check_inputs=verified)
+            call = self.session.stage(self.layout, inputs, seed, workload=self.workload)
+            self.session.bind(call)
             executed = self.session.go()
-        self.checker.refuse_trespass(self.session, call, Stage.TIMING, self.workload)
-        self.checker.refuse_untouched(self.session, call, Stage.TIMING, self.workload)
-        if verified:
-            expectation = self.checker.expect(self.workload, call.inputs)
-            self.checker.judge(expectation, self.session.outputs(call), Stage.TIMING, self.workload, "inside timing: ")
-        charged = self.clock.charged_us(executed, self.workload)
-        self.session.resume()
-        return charged
-
-
-def flush_bytes() -> int:
-    """Twice the L2 cache of the largest current GPU (126 MB on B200)."""
-    return 256 * 2**20
+            executed = Executed(executed.seconds, stamps=self.session.stamps(check_inputs=verified))
+        self.session.kernels.update(kernel_times(executed.stamps.get("records", ())))
+        settle(self.checker, self.session, self.workload, call, verified=verified)
+        return self.clock.charged_us(executed, self.workload)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ksearch.definitions.schema import Solution, Workload
-from ksearch.judge.arena import CallSet, Layout, refill, stage
-from ksearch.judge.host import HostFailure, RunnerDied, RunnerError, RunnerTimeout
+from ksearch.judge.arena import CallSet, Layout, staged, write
+from ksearch.judge.host import HostFailure
+from ksearch.judge.runner_handle import RunnerDied, RunnerError, RunnerTimeout
 from ksearch.judge.session import Executed, Session
 
 DEVICE_START_S = 120.0
@@ -23,7 +23,6 @@ class DeviceSession(Session):
         self._preparation = preparation
         self._stamps: dict[str, Any] = {}
         self._workload: Workload | None = None
-        self._checking = True
 
     def load(self, solution: Solution, artefact: Path | None) -> None:
         """The runner sets up the device, and is told what is judged, before the candidate's code first runs."""
@@ -33,48 +32,52 @@ class DeviceSession(Session):
             raise HostFailure(f"no runner on the device: {error}; {self.runner.log.text[-500:]}") from error
         super().load(solution, artefact)
 
-    def stage(
-        self, layout: Layout, inputs: Sequence[tuple[Any, ...]], seeds: Sequence[int], start: int = 0, *, workload: Workload
-    ) -> list[CallSet]:
+    def stage(self, layout: Layout, inputs: tuple[Any, ...], seed: int, start: int = 0, *, workload: Workload) -> CallSet:
         self._workload = workload
         outputs_only = _without_inputs(layout)
-        self.reserve(start + outputs_only.stride * len(seeds))
-        given = inputs or [()] * len(seeds)
-        return [self._place(outputs_only, start + k * outputs_only.stride, given[k], seed) for k, seed in enumerate(seeds)]
+        self.reserve(start + outputs_only.stride)
+        return self._place(outputs_only, start, inputs, seed)
 
     def _place(self, layout: Layout, base: int, inputs: tuple[Any, ...], seed: int) -> CallSet:
-        call = stage(self.arena, layout, base, (), seed)
+        call = staged(layout, base, (), seed)
         call.inputs = inputs
+        write(self.arena, call)
         return call
 
     def restage(self, call: CallSet, inputs: tuple[Any, ...], seed: int, kind: str) -> CallSet:
         renewed = self._place(call.layout, call.base, inputs, seed)
+        self._bound = [renewed]
         self.runner.ask({"op": "refresh", "kind": kind, "seed": seed}, self.timeout_s)
         return renewed
 
     def refill(self, call: CallSet) -> None:
-        refill(self.arena, call)
+        super().refill(call)
+        write(self.arena, call)
         self.runner.ask({"op": "refresh"}, self.timeout_s)
 
-    def bind(self, calls: Sequence[CallSet], *, check_inputs: bool = True) -> None:
-        """`check_inputs`: compare the inputs with what the seeds say once the call is done."""
+    def bind(self, call: CallSet) -> None:
         assert self._workload is not None
-        self._checking = check_inputs
+        self._bound = [call]
         message = {
-            "op": "bind", "bases": [call.base for call in calls], "seeds": [call.seed for call in calls], "check_inputs": check_inputs,
-            "outputs": [slot.describe() for slot in calls[0].layout.outputs], "workload": self._workload.model_dump(mode="json"),
+            "op": "bind", "bases": [call.base], "seeds": [call.seed], "workload": self._workload.model_dump(mode="json"),
+            "outputs": [slot.describe() for slot in call.layout.outputs],
         }  # fmt: skip
         self.runner.ask(message, self.timeout_s)
 
     def go(self) -> Executed:
-        """Run what is bound, bring the outputs to shared memory; the runner is stopped where they are to be verified."""
-        seconds = self.runner.go(self.timeout_s, stop=False)
-        self._stamps = self.runner.ask({"op": "settle"}, self.timeout_s)
-        if self._checking:
-            self.runner.stop()
-        return Executed(seconds, self._stamps)
+        """Run what is bound. Outputs are copied here inside the clock: what a device writes later is not looked at."""
+        self._stamps = {}
+        return Executed(self.runner.call(self.timeout_s, None, self._collect).wall_s)
+
+    def stamps(self, *, check_inputs: bool) -> dict[str, Any]:
+        """The runner's raw stamps of the call. `check_inputs`: it also compares the inputs with what the seed says; asked only
+        when the call is over, so that no candidate knows which call will be looked at."""
+        self._stamps = self.runner.ask({"op": "settle", "check_inputs": check_inputs}, self.timeout_s)
+        return self._stamps
 
     def trespass(self, call: CallSet) -> str | None:
+        if not self._stamps:
+            self.stamps(check_inputs=True)
         if (name := self._stamps.get("changed")) is not None:
             return f"the candidate changed input {name}"
         return super().trespass(call)

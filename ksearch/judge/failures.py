@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ksearch.judge.host import RunnerDied, RunnerError, RunnerTimeout
+from ksearch.judge.runner_handle import RunnerDied, RunnerError, RunnerTimeout
 from ksearch.judge.verdict import Stage, Status
 
 

@@ -1,46 +1,24 @@
-"""The judge's handle on runners: start, ask, stop, watch, kill. Nothing a runner does can hang or crash what is here."""
+"""Starting runners: fork servers, the environment and the scratch folder of each."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
-import select
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ksearch.judge.channel import Channel, ChannelClosed, ChannelTimeout
-from ksearch.judge.runner.stub import GO, PING
+from ksearch.judge.runner.stub import Kind
+from ksearch.judge.runner_handle import Log, Runner
 from ksearch.judge.sandbox.wall import WallPlan
 
 START_S = 120.0
-MAX_LOG = 16_384
-MAX_TASKS = 1024
-WATCH_S = 0.25
-"""How often memory and thread counts of a runner that is being waited for are looked at."""
 
 KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
 """The whole environment of candidate code, with a few constants and its scratch folder as HOME: no key, no token, no path of data."""
-
-
-class RunnerError(Exception):
-    """The candidate raised; the text is what it claims."""
-
-
-class RunnerTimeout(Exception):
-    """No answer within the limit."""
-
-
-class RunnerDied(Exception):
-    """The runner ended, or broke its channel; the text says how."""
 
 
 class HostFailure(Exception):
@@ -58,9 +36,9 @@ def clean_environment(*, threads: int) -> dict[str, str]:
 
 @dataclass
 class Nursery:
-    """The fork server's process and its channel; started again when it is gone."""
+    """The fork server's process and its channel; started again when it is gone. `kind` is what its runners are made for."""
 
-    cuda: bool
+    kind: Kind
     threads: int = 1
     process: subprocess.Popen[bytes] | None = None
     channel: Channel | None = None
@@ -69,7 +47,7 @@ class Nursery:
         self.channel, theirs = Channel.pair()
         paths = [path for path in sys.path if path]
         environment = {**clean_environment(threads=self.threads), "PYTHONPATH": os.pathsep.join(paths)}
-        arguments = [sys.executable, "-m", "ksearch.judge.runner.nursery", str(theirs.fileno()), str(int(self.cuda))]
+        arguments = [sys.executable, "-m", "ksearch.judge.runner.nursery", str(theirs.fileno()), self.kind]
         with theirs:
             self.process = subprocess.Popen(arguments, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL)
         self._ready = False
@@ -94,170 +72,21 @@ class Nursery:
             self.channel.close()
 
 
-class Log:
-    """What a runner printed: drained so that it can't block, kept up to a bound, treated as data."""
+class Nurseries:
+    """Fork servers by what their runners are for, started when first needed."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._text = b""
-        self._descriptor = descriptor
-        threading.Thread(target=self._drain, name="log", daemon=True).start()
+    def __init__(self) -> None:
+        self._kinds: dict[Kind, Nursery] = {}
 
-    def _drain(self) -> None:
-        with os.fdopen(self._descriptor, "rb", buffering=0) as source:
-            while data := source.read(65536):
-                room = MAX_LOG - len(self._text)
-                self._text += data[: max(0, room)]
-
-    @property
-    def text(self) -> str:
-        return self._text.decode("utf-8", "replace")
-
-
-@dataclass
-class Runner:
-    """One process that loads one candidate. `layers` is the wall it stands behind."""
-
-    work: Channel
-    report: Channel
-    pid: int
-    pidfd: int
-    log: Log
-    scratch: Path
-    memory_bytes: int
-    layers: tuple[str, ...] = ()
-    stopped: bool = field(default=False, init=False)
-    closed: bool = field(default=False, init=False)
-
-    def ask(self, message: dict[str, Any], timeout_s: float, descriptors: tuple[int, ...] = ()) -> dict[str, Any]:
-        """Send and wait for the answer. Raises RunnerError, RunnerTimeout or RunnerDied."""
-        try:
-            self.work.send(message, descriptors)
-            self._wait(timeout_s)
-            answer = self.work.receive(timeout_s)
-        except ChannelTimeout as error:
-            raise RunnerTimeout(f"no answer to {message['op']} within {timeout_s:g} s") from error
-        except ChannelClosed as error:
-            raise RunnerDied(self.ending(str(error))) from error
-        if "error" in answer:
-            raise RunnerError(str(answer["error"]))
-        return answer
-
-    def ping(self, timeout_s: float) -> float:
-        """Seconds of an empty round trip."""
-        return self._round_trip(PING, timeout_s)[0]
-
-    def go(self, timeout_s: float, *, stop: bool = True) -> float:
-        """Run the bound calls once; seconds by this process's clock from request to answer. The runner is stopped on return,
-        unless more is to be asked of it first."""
-        seconds, problem = self._round_trip(GO, timeout_s)
-        if stop:
-            self.stop()
-        if problem is not None:
-            raise RunnerError(problem)
-        return seconds
-
-    def _round_trip(self, request: bytes, timeout_s: float) -> tuple[float, str | None]:
-        payload = request + secrets.token_bytes(16)
-        try:
-            begin = time.perf_counter()
-            self.work.send_bytes(payload)
-            if not self.work.readable(min(WATCH_S, timeout_s)):
-                self._wait(timeout_s)
-            answer = self.work.receive_bytes(timeout_s)
-            seconds = time.perf_counter() - begin
-        except ChannelTimeout as error:
-            raise RunnerTimeout(f"no answer to a call within {timeout_s:g} s") from error
-        except ChannelClosed as error:
-            raise RunnerDied(self.ending(str(error))) from error
-        return seconds, None if answer == payload else self._error_in(answer)
-
-    def _error_in(self, answer: bytes) -> str:
-        try:
-            return str(Channel.parse(answer).get("error", "an answer that was not asked for"))
-        except ChannelClosed as error:
-            raise RunnerDied(f"the answer to a call is {len(answer)} bytes of nonsense") from error
-
-    def _wait(self, timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not self.work.readable(min(WATCH_S, max(0.0, deadline - time.monotonic()))):
-            if time.monotonic() >= deadline:
-                raise ChannelTimeout
-            if not self.alive:
-                raise RunnerDied(self.ending("no answer"))
-            self._watch()
-
-    def _watch(self) -> None:
-        """Memory and thread limits that the kernel's own limits don't cover (shared memory; threads of a privileged user)."""
-        status = _status(self.pid)
-        resident = int(status.get("VmRSS", "0").split()[0]) * 1024
-        if resident > self.memory_bytes:
-            self.kill()
-            raise RunnerDied(f"resident memory of {resident} bytes is over the limit of {self.memory_bytes}")
-        if int(status.get("Threads", "0")) > MAX_TASKS:
-            self.kill()
-            raise RunnerDied(f"more than {MAX_TASKS} threads")
-
-    @property
-    def alive(self) -> bool:
-        poll = select.poll()
-        poll.register(self.pidfd, select.POLLIN)
-        return not poll.poll(0)
-
-    def ending(self, otherwise: str) -> str:
-        """How the process ended, as its keeper saw it."""
-        try:
-            status = int(self.report.receive(0.5)["status"])
-        except (ChannelClosed, ChannelTimeout, KeyError, ValueError):
-            return otherwise
-        if status >= 0:
-            return f"the process left with exit status {status}"
-        return f"the process was ended by {signal.Signals(-status).name}"
-
-    def stop(self) -> None:
-        """Stop every thread, so that memory can be read while nothing writes to it."""
-        if self.stopped:
-            return
-        for pid in self._family():
-            _signal(pid, signal.SIGSTOP)
-        deadline = time.monotonic() + 2.0
-        while time.monotonic() < deadline and any(_running(pid) for pid in self._family()):
-            time.sleep(0)
-        self.stopped = True
-
-    def resume(self) -> None:
-        if self.stopped:
-            self.stopped = False
-            for pid in self._family():
-                _signal(pid, signal.SIGCONT)
-
-    def _family(self) -> list[int]:
-        """The runner and all processes of its pid namespace, or of its session where it has no namespace of its own."""
-        if "pid-namespace" not in self.layers:
-            return [self.pid, *(pid for pid in _processes() if pid != self.pid and _session(pid) == self.pid)]
-        if "no-processes" in self.layers:
-            return [self.pid]
-        return _with_descendants(self.pid)
-
-    def kill(self) -> None:
-        if not self.closed:
-            family = self._family()
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-            for pid in family:
-                _signal(pid, signal.SIGKILL) if pid != self.pid else None
+    def of(self, kind: Kind) -> Nursery:
+        if kind not in self._kinds:
+            self._kinds[kind] = Nursery(kind)
+            self._kinds[kind].start()
+        return self._kinds[kind]
 
     def close(self) -> None:
-        if self.closed:
-            return
-        self.kill()
-        poll = select.poll()
-        poll.register(self.pidfd, select.POLLIN)
-        poll.poll(5000)
-        self.closed = True
-        os.close(self.pidfd)
-        self.work.close()
-        self.report.close()
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        for nursery in self._kinds.values():
+            nursery.close()
 
 
 def spawn(nursery: Nursery, plan: WallPlan, memory_bytes: int) -> Runner:
@@ -301,9 +130,9 @@ def new_scratch() -> Path:
     return Path(tempfile.mkdtemp(dir=parent))
 
 
-def drop_scratch() -> None:
-    """This process's folder, when it is done."""
-    shutil.rmtree(Path(tempfile.gettempdir()) / f"{SCRATCH_PREFIX}{os.getpid()}", ignore_errors=True)
+def drop_scratch(judge: int | None = None) -> None:
+    """A judge's folder, when it is done: this process's, or one's that was ended."""
+    shutil.rmtree(Path(tempfile.gettempdir()) / f"{SCRATCH_PREFIX}{judge or os.getpid()}", ignore_errors=True)
 
 
 def sweep_scratch() -> None:
@@ -312,50 +141,3 @@ def sweep_scratch() -> None:
         owner = folder.name.removeprefix(SCRATCH_PREFIX)
         if owner.isdigit() and not Path(f"/proc/{owner}").exists() and folder.lstat().st_uid == os.getuid():
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _signal(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)
-
-
-def _processes() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
-
-
-def _status(pid: int) -> dict[str, str]:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return {}
-    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
-
-
-def _session(pid: int) -> int | None:
-    try:
-        return os.getsid(pid)
-    except OSError:
-        return None
-
-
-def _with_descendants(pid: int) -> list[int]:
-    """A process and all below it. As process 1 of its namespace it is also the parent of every orphan there."""
-    family = [pid]
-    for member in family:
-        try:
-            tasks = os.listdir(f"/proc/{member}/task")
-            lists = [Path(f"/proc/{member}/task/{task}/children").read_text() for task in tasks]
-        except OSError:
-            continue
-        family += [int(child) for text in lists for child in text.split()]
-    return family
-
-
-def _running(pid: int) -> bool:
-    """Whether a thread of the process is still neither stopped nor gone."""
-    try:
-        tasks = os.listdir(f"/proc/{pid}/task")
-        states = [Path(f"/proc/{pid}/task/{task}/stat").read_text().rpartition(") ")[2][:1] for task in tasks]
-    except OSError:
-        return False
-    return any(state not in "TtZX" for state in states)

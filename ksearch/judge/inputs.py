@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,8 @@ from ksearch.definitions.schema import Definition, Workload
 
 
 class InputSource:
-    """Inputs of one workload. `new` makes everything anew; `next` keeps what real use keeps (weights), and is cheaper."""
+    """Inputs of one workload. `new` makes everything anew; `next` is cheaper: it keeps what real use keeps (weights), but for two
+    rows that change places, so that what was kept of them from the call before is wrong."""
 
     def __init__(self, definition: Definition, workload: Workload, device: str, dataset_root: str | None) -> None:
         self.definition = definition
@@ -22,7 +24,48 @@ class InputSource:
         return make_inputs(self.definition, self.workload, seed, self.device, self.dataset_root)
 
     def next(self, inputs: Sequence[Any], seed: int) -> tuple[Any, ...]:
-        return fresh_values(self.definition, self.workload, inputs, seed, self.dataset_root)
+        """The given tensors stay as they are."""
+        values = fresh_values(self.definition, self.workload, inputs, seed, self.dataset_root)
+        return tuple(swapped(value, seed) if value is before else value for value, before in zip(values, inputs, strict=True))
+
+
+CHANGES = ("all values", "inner values", "two rows")
+"""Ways to change a call's inputs in place, from a new draw and a seed. Judge and runner do the same on a device."""
+
+
+def changed(kind: str, old: Sequence[Any], new: Sequence[Any], seed: int) -> tuple[Any, ...]:
+    """`kind` is one of CHANGES. Python numbers stay: they have no address at which they could change."""
+    if kind == "all values":
+        return tuple(b if hasattr(b, "data_ptr") else a for a, b in zip(old, new, strict=True))
+    if kind == "inner values":
+        return mixed(old, new, seed)
+    return tuple(swapped(value, seed) for value in old)
+
+
+def swapped(value: Any, seed: int) -> Any:
+    """A copy in which two rows drawn from the seed have changed places; scalars, integers and what has one row only stay.
+
+    Whatever the tensor means, its values stay legal; nothing but a look at all of it tells that it changed.
+    """
+    import torch
+
+    if not isinstance(value, torch.Tensor) or not (value.is_floating_point() or value.dtype == torch.int8):
+        return value
+    rows = _rows(value)
+    if rows < 2:
+        return value
+    first, second = random.Random(seed).sample(range(rows), 2)
+    out = value.clone()
+    flat, source = out.view(torch.uint8).reshape(rows, -1), value.contiguous().view(torch.uint8).reshape(rows, -1)
+    flat[first], flat[second] = source[second], source[first]
+    return out
+
+
+def _rows(value: Any) -> int:
+    """Vectors along the last axis; along the first of bytes, which may be packed records that only make sense whole."""
+    if not value.is_floating_point():
+        return int(value.shape[0]) if value.numel() else 0
+    return int(value.numel() // value.shape[-1]) if value.dim() > 1 and value.numel() else int(value.numel())
 
 
 MAX_MIXED = 2**24
@@ -52,8 +95,3 @@ def _mix(old: Any, new: Any, generator: Any) -> Any:
     out = kept.clone().view(torch.uint8).reshape(-1, width)
     out[taken] = fresh.view(torch.uint8).reshape(-1, width)[taken]
     return out.reshape(-1).view(old.dtype).reshape(old.shape).to(old.device)
-
-
-def same_scalars(old: Sequence[Any], new: Sequence[Any]) -> tuple[Any, ...]:
-    """`new` with the Python numbers of `old`: those have no address at which they could change."""
-    return tuple(b if hasattr(b, "data_ptr") else a for a, b in zip(old, new, strict=True))

@@ -16,11 +16,13 @@ from ksearch.judge.cascade import Bench, Cascade, smallest
 from ksearch.judge.compile import CompilerUnavailable
 from ksearch.judge.device import Device, DeviceMissing, open_device
 from ksearch.judge.failures import StageFailure
+from ksearch.judge.floor import measure_floor
 from ksearch.judge.inputs import InputSource
+from ksearch.judge.metronome import Metronomes
 from ksearch.judge.oracles import Oracle, oracle_for
 from ksearch.judge.oracles.base import DefinitionRefused
 from ksearch.judge.paired import tolerated_shift
-from ksearch.judge.process import usable_cores
+from ksearch.judge.process import usable_cores, wait_passively
 from ksearch.judge.reference import Reference, ReferenceFailed
 from ksearch.judge.seeds import Seeds
 from ksearch.judge.statistics import log_noise
@@ -33,14 +35,17 @@ THE_QUESTION = (BaselineFailed, DefinitionRefused, ReferenceFailed, BadInput)
 NOT_THE_CANDIDATE = (*THE_QUESTION, host.HostFailure, CompilerUnavailable, DeviceMissing, ToolMissing)
 """What ends a job without saying anything of the candidate."""
 KEPT_FAILURES = 200
+MAX_HOST_THREADS = 8
+"""Of a judge beside a GPU: its own sums are small, and machines with several GPUs run several judges."""
 
 
 class Judge:
     """One at a time. `close` ends every process it started."""
 
     def __init__(self) -> None:
+        wait_passively()
         self._benches: dict[str, Bench] = {}
-        self._nurseries: dict[bool, host.Nursery] = {}
+        self._nurseries = host.Nurseries()
         self._oracles: dict[str, Oracle] = {}
         self._baselines = BaselineTimes()
         self._cache = ArtefactStore(cache_root())
@@ -49,7 +54,7 @@ class Judge:
     def warm(self, device: str) -> None:
         """Start what takes long (importing torch) before the first job."""
         if device not in self._benches:
-            self._nursery(cuda=device != "cpu")
+            self._nurseries.of("torch" if device == "cpu" else "cuda")
 
     def judge(self, job: Job) -> Verdict:
         """Never raises for anything a candidate or a definition does."""
@@ -72,20 +77,14 @@ class Judge:
         return verdict.model_copy(update={"wall_seconds": time.monotonic() - begin, "question": job.question})
 
     def close(self) -> None:
-        for nursery in self._nurseries.values():
-            nursery.close()
+        for bench in self._benches.values():
+            bench.metronomes.close()
+        self._nurseries.close()
         host.drop_scratch()
-
-    def _nursery(self, *, cuda: bool) -> host.Nursery:
-        if cuda not in self._nurseries:
-            self._nurseries[cuda] = host.Nursery(cuda=cuda)
-            self._nurseries[cuda].start()
-        return self._nurseries[cuda]
 
     def _bench(self, spec: str) -> Bench:
         if spec not in self._benches:
             device = open_device(spec)
-            nursery = self._nursery(cuda=device.cuda)
             _settle_down(device)
             if device.cuda:
                 from ksearch.judge.cuda_timing import DeviceClock
@@ -93,7 +92,8 @@ class Judge:
                 clock: JudgeClock | DeviceClock = DeviceClock(device)
             else:
                 clock = JudgeClock()
-            self._benches[spec] = Bench(device, nursery, self._cache, self._baselines, clock)
+            idle = Metronomes(device, self._nurseries)
+            self._benches[spec] = Bench(device, self._nurseries, self._cache, self._baselines, clock, idle, measure_floor(device))
         return self._benches[spec]
 
     def _oracle(self, job: Job, seeds: Seeds, device: Device) -> Oracle:
@@ -146,6 +146,7 @@ def _common(job: Job, cascade: Cascade) -> dict[str, Any]:
         "compile": None if progress.compiled is None else progress.compiled.report,
         "device": cascade.bench.device.info,
         "isolation": progress.layers,
+        "libraries": progress.libraries,
         "hidden": progress.hidden,
         "device_seconds": progress.device_s,
     }
@@ -171,11 +172,13 @@ def _identity(definition: Definition) -> str:
 
 
 def _settle_down(device: Device) -> None:
-    """Off the runner's core, with no more threads than cores left."""
+    """Off the runner's core, with no more threads than cores left; beside a GPU a few do, and other judges may share the cores."""
     import torch
 
     others = set(usable_cores()) - {device.core}
-    if device.core is not None and others:
+    if device.cuda:
+        torch.set_num_threads(min(MAX_HOST_THREADS, len(others)))
+    elif device.core is not None and others:
         os.sched_setaffinity(0, others)
         torch.set_num_threads(len(others))
 

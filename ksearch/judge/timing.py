@@ -1,13 +1,16 @@
-"""Timing by the judge's own clock: the only clock there is on cpu.
+"""Timing on a cpu: by the processor time that the kernel books for the runner, all its threads together.
 
-A request runs k calls, each on its own inputs and outputs, and should last at least 100 empty round trips, so that what a
-request itself costs and how it varies is small beside it; latency = (request - empty round trip) / k. No two timed calls
-see the same values, and a tenth of the outputs, drawn in secret, are verified.
+A request is one call, on inputs that nobody has seen: while the runner stands still the judge writes them, then it is let go, and
+counted is what it used when it stands still again. So there is no call to batch with another, nothing to start on early, no time
+after the answer, and what else runs on the machine makes no call longer. What a request costs empty is measured in between, in the
+judge's own idle runner, and taken off. A sample is the median of several requests; a tenth of the outputs, drawn in secret, and
+some of every workload, are verified.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import secrets
 import time
 from collections.abc import Sequence
@@ -15,165 +18,176 @@ from dataclasses import dataclass
 from statistics import median
 
 from ksearch.definitions.schema import Workload
-from ksearch.judge.arena import CallSet, Layout
+from ksearch.judge.arena import ALIGNMENT, CallSet, Layout
 from ksearch.judge.checks import Checker, blamed
 from ksearch.judge.clocks import Timing
-from ksearch.judge.paired import Turn
+from ksearch.judge.metronome import Metronome, processor_time
+from ksearch.judge.paired import Times, Watch
+from ksearch.judge.proc import time_used
 from ksearch.judge.session import Session
 from ksearch.judge.statistics import robust_spread
 from ksearch.judge.verdict import Stage
 
-ROUND_TRIPS = 100
-CALIBRATION = 25
-PINGS = 5
-"""Empty round trips right before each request: their median is what the request itself costs, at that moment."""
-MAX_CALLS = 64
-"""Most calls in a request: more would cost more in fresh inputs than they would gain in resolution."""
-MEASURE_S = 0.1
-"""Time to spend in a workload's requests, as far as samples allow."""
-STAGING_S = 0.1
-"""Time to spend on fresh inputs of a workload."""
+MEASURE_S = 0.25
+"""Time to spend on a workload, as far as samples allow."""
 STAGED_BYTES = 32 * 2**20
-MIN_REQUESTS = 3
-PREFERRED_REQUESTS = 7
-"""Rather fewer calls in a request than fewer requests: the median is to outlive interruptions."""
-TURN_REQUESTS = 2
-"""Requests of a workload in each turn of a paired measurement."""
+MIN_REQUESTS = 5
+ROUNDS = (1, 3)
+"""Of A B B A on a workload in each block of a paired measurement: least, and most where calls are short."""
+ROUNDS_S = 0.02
+"""Of a workload's own time in a block: over a dozen workloads a block is to take a second or two."""
+PAGE = 4096
+SHORT = 20
+"""A call shorter than this many empty requests is repeated more often: their noise is then what has to be averaged out."""
+MORE = 8
 CHECKED_SHARE = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class RoundTrip:
-    """An empty request, in seconds."""
-
-    typical_s: float
-    spread_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """`requests` of `calls` each."""
-
-    requests: int
-    calls: int
-
-
-def calibrate(session: Session) -> RoundTrip:
-    times = [session.ping() for _ in range(CALIBRATION)]
-    return RoundTrip(median(times), max(robust_spread(times), 1e-7))
+CHECKED_LEAST = 3
+"""Outputs verified of each workload, at least: a candidate that lies in half its calls, as it must to move a median, is
+caught on each with one chance in two."""
+DOUBT = 0.5
+"""Of an empty request: how much dearer it may be in the idle runner than in the candidate's, on a machine with other work to do."""
+SURE = 3.0
+"""Standard errors of the mean empty request that make up the resolution."""
 
 
 class JudgeClock:
-    """Times by round trips."""
+    """Times by requests. Where the kernel keeps no books, by the judge's own clock, and the name says so."""
 
-    name = "judge-clock"
+    def __init__(self) -> None:
+        self.name = "judge-clock" if time_used(os.getpid()) is None else "cpu-time"
 
     def time(self, checker: Checker, session: Session, workloads: Sequence[Workload], timed_calls: int) -> dict[str, Timing]:
-        trip = calibrate(session)
         found = {}
         for workload in workloads:
-            timer = _Timer(checker, session, workload, trip)
-            found[workload.uuid] = timer.measure(timer.plan(timed_calls))
+            timer = _Timer(checker, session.metronome, workload)
+            found[workload.uuid] = timer.measure(session, timer.plan(session, timed_calls), timed_calls, CHECKED_LEAST)
         return found
 
-    def turns(
-        self, checker: Checker, sessions: Sequence[Session], workloads: Sequence[Workload], block: int, known: dict[str, Timing]
-    ) -> list[Turn]:
-        return [_turn_of(checker, session, workloads, block, known) for session in sessions]
-
-
-def _turn_of(checker: Checker, session: Session, workloads: Sequence[Workload], block: int, known: dict[str, Timing]) -> Turn:
-    trip = calibrate(session)
-    session.runner.stop()
-
-    def turn(number: int) -> dict[str, float]:
-        session.resume()
-        found = {}
+    def duel(
+        self,
+        checker: Checker,
+        sessions: Sequence[Session],
+        workloads: Sequence[Workload],
+        block: int,
+        known: dict[str, Timing],
+        watch: Watch,
+    ) -> tuple[Times, Times]:
+        """Turns as short as can be, one call: whatever moves the machine moves both."""
+        for session in sessions:
+            session.runner.stop()
+        times: tuple[Times, Times] = ({}, {})
         for workload in workloads:
-            timer = _Timer(checker, session, workload, trip, label=("paired", block, number))
-            timer.warm_up()
-            calls = known[workload.uuid].calls
-            found[workload.uuid] = timer.measure(Plan(requests=TURN_REQUESTS, calls=calls), always=False).latency_us
-        session.runner.stop()
-        return found
+            timer = _Timer(checker, sessions[0].metronome, workload, label=("paired", block))
+            least, most = ROUNDS
+            rounds = max(least, min(most, int(ROUNDS_S / (known[workload.uuid].latency_us * 1e-6))))
+            for found, latency_us in zip(times, timer.compare(sessions, rounds), strict=True):
+                found[workload.uuid] = latency_us
+            watch()
+        return times
 
-    return turn
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """Seconds of a call, and of an empty request right before it."""
+
+    full_s: float
+    empty_s: float
 
 
 class _Timer:
-    """Times one candidate on one workload. `label` decides the inputs, with the workload and the job's seed."""
+    """Times calls of one workload. `label` decides the inputs, with the workload and the job's seed."""
 
-    def __init__(
-        self, checker: Checker, session: Session, workload: Workload, trip: RoundTrip, label: tuple[object, ...] = ("timing",)
-    ) -> None:
-        self.checker, self.session, self.workload, self.trip, self.label = checker, session, workload, trip, label
+    def __init__(self, checker: Checker, metronome: Metronome, workload: Workload, label: tuple[object, ...] = ("timing",)) -> None:
+        self.checker, self.metronome, self.workload, self.label = checker, metronome, workload, label
         self.layout = Layout.of(checker.definition, workload)
         self.source = checker.source_of(workload)
         self._drawn = 0
-        self._staging_s = 0.0
         self._latest = self.source.new(checker.seeds.of(*label, workload.uuid, 0))
 
-    def plan(self, timed_calls: int) -> Plan:
-        """From two trial requests: how many calls fill a request, how many requests fill the time."""
-        self.warm_up()
-        call_s = max(1e-7, self._request(2) / 2)
-        wanted = min(MAX_CALLS, max(1, math.ceil(ROUND_TRIPS * self.trip.typical_s / call_s)))
-        calls = max(1, min(wanted, STAGED_BYTES // max(1, self.layout.stride)))
-        affordable = max(MIN_REQUESTS, int(STAGING_S / max(1e-6, self._staging_s)))
-        calls = max(1, min(calls, affordable // PREFERRED_REQUESTS))
-        by_time = int(MEASURE_S / (calls * call_s + self.trip.typical_s))
-        requests = max(MIN_REQUESTS, min(timed_calls, by_time, affordable // calls))
-        return Plan(requests, calls)
-
-    def warm_up(self) -> None:
-        self._request(1)
-
-    def measure(self, plan: Plan, *, always: bool = True) -> Timing:
-        """`always`: at least one output of each request is verified; else a tenth of all, which may leave a request out."""
-        least = 1 if always else 0
-        samples = [self._request(plan.calls, least) / plan.calls * 1e6 for _ in range(plan.requests)]
-        resolution = self.trip.spread_s / plan.calls * 1e6
-        return Timing(tuple(max(sample, resolution) for sample in samples), resolution, plan.calls)
-
-    def _request(self, count: int, verified: int | None = None) -> float:
-        """One request of `count` calls on inputs never seen; seconds without the round trip. `verified`: least outputs to verify."""
-        calls = self._fresh(count)
-        with blamed(self.session, Stage.TIMING, self.workload):
-            self.session.bind(calls)
-            empty = median(self.session.ping() for _ in range(PINGS))
-            seconds = self.session.go().seconds - empty
-        if verified is not None:
-            verify(self.checker, self.session, self.workload, calls, verified)
-        self.session.resume()
-        return seconds
-
-    def _fresh(self, count: int) -> list[CallSet]:
+    def plan(self, session: Session, timed_calls: int) -> int:
+        """How many requests fill the time, from two trial requests."""
+        self._request(session, verified=False)
         begin = time.perf_counter()
-        inputs, seeds = [], []
-        for _ in range(count):
-            self._drawn += 1
-            seeds.append(self.checker.seeds.of(*self.label, self.workload.uuid, self._drawn))
-            self._latest = self.source.next(self._latest, seeds[-1])
-            inputs.append(self._latest)
-        with blamed(self.session, Stage.TIMING, self.workload):
-            calls = self.session.stage(self.layout, inputs, seeds, self._place(count), workload=self.workload)
-        self._staging_s = (time.perf_counter() - begin) / count
-        return calls
+        trial = [self._request(session, verified=False) for _ in range(2)]
+        cost_s = (time.perf_counter() - begin) / 2
+        call_s = min(request.full_s for request in trial) - self.metronome.typical_s
+        most = timed_calls * (MORE if call_s < SHORT * self.metronome.typical_s else 1)
+        return max(MIN_REQUESTS, min(most, int(MEASURE_S / cost_s)))
 
-    def _place(self, count: int) -> int:
-        """A place for the next request: other addresses than the last one's, while the block of memory has room."""
-        need = count * self.layout.stride
-        room = max(1, STAGED_BYTES // max(1, need))
-        return (self._drawn % room) * need if need * room <= STAGED_BYTES else 0
+    def measure(self, session: Session, count: int, samples: int, checked_least: int) -> Timing:
+        """`count` requests, told as at most `samples` medians; which outputs are verified is drawn in secret."""
+        checked = drawn_in_secret(count, checked_least)
+        requests = [self._request(session, verified=k in checked) for k in range(count)]
+        empties = [request.empty_s for request in requests]
+        resolution_s = self._resolution_s(empties)
+        size = -(-count // samples)
+        groups = [requests[k : k + size] for k in range(0, count, size)]
+        times = [median(request.full_s for request in group) - median(empties) for group in groups]
+        return Timing(tuple(max(taken, resolution_s) * 1e6 for taken in times), resolution_s * 1e6, count, DOUBT * median(empties) * 1e6)
+
+    def compare(self, sessions: Sequence[Session], rounds: int) -> tuple[float, float]:
+        """Microseconds of a call of either session, from rounds of A B B A; the first round only warms up."""
+        full: tuple[list[float], list[float]] = ([], [])
+        empties: list[float] = []
+        checked = drawn_in_secret(2 * rounds, 0)
+        for number in range(-1, 2 * rounds):
+            seed, base = self._draw()
+            empty_s = self.metronome.tick()
+            for who in (0, 1) if number % 2 == 0 else (1, 0):
+                full_s = self._call(sessions[who], seed, base, verified=number in checked)
+                if number >= 0:
+                    full[who].append(full_s)
+            if number >= 0:
+                empties.append(empty_s)
+        least_s, empty = self._resolution_s(empties), median(empties)
+        candidate, opponent = (max(median(found) - empty, least_s) * 1e6 for found in full)
+        return candidate, opponent
+
+    def _resolution_s(self, empties: Sequence[float]) -> float:
+        return SURE * max(robust_spread(empties), 1e-7) / math.sqrt(len(empties))
+
+    def _request(self, session: Session, *, verified: bool) -> _Request:
+        """One call on inputs never seen, beside an empty request."""
+        seed, base = self._draw()
+        session.runner.stop()
+        empty_s = self.metronome.tick()
+        return _Request(self._call(session, seed, base, verified=verified), empty_s)
+
+    def _draw(self) -> tuple[int, int]:
+        """New inputs; their seed, and where they are to lie."""
+        self._drawn += 1
+        seed = self.checker.seeds.of(*self.label, self.workload.uuid, self._drawn)
+        self._latest = self.source.next(self._latest, seed)
+        return seed, self._place()
+
+    def _call(self, session: Session, seed: int, base: int, *, verified: bool) -> float:
+        """Seconds of a call on the latest inputs."""
+        with blamed(session, Stage.TIMING, self.workload):
+            call = session.stage(self.layout, self._latest, seed, base, workload=self.workload)
+            session.bind(call)
+            full_s = processor_time(session.go())
+        settle(self.checker, session, self.workload, call, verified=verified)
+        return full_s
+
+    def _place(self) -> int:
+        """Other addresses than the last call's, while the block of memory has room, and another place within a page: how tensors lie
+        to each other there can be worth a fifth of a call, and must not be one candidate's luck for good."""
+        stride = self.layout.stride + PAGE
+        room = max(1, STAGED_BYTES // stride)
+        return (self._drawn % room) * stride + ALIGNMENT * secrets.randbelow(PAGE // ALIGNMENT)
 
 
-def verify(checker: Checker, session: Session, workload: Workload, calls: list[CallSet], least: int) -> None:
-    """After a timed request, the runner being stopped: no call may have trespassed, and a secret tenth must be right."""
-    for call in calls:
-        checker.refuse_trespass(session, call, Stage.TIMING, workload)
-        checker.refuse_untouched(session, call, Stage.TIMING, workload)
+def drawn_in_secret(count: int, least: int) -> set[int]:
+    """A tenth of `count` calls on average, `least` at least."""
     chance = secrets.SystemRandom()
-    count = math.floor(CHECKED_SHARE * len(calls) + chance.random())  # a tenth on average, whatever the number
-    for call in chance.sample(calls, min(len(calls), max(least, count))):
+    wanted = max(least, math.floor(CHECKED_SHARE * count + chance.random()))
+    return set(chance.sample(range(count), min(count, wanted)))
+
+
+def settle(checker: Checker, session: Session, workload: Workload, call: CallSet, *, verified: bool) -> None:
+    """After a timed call, the runner being stopped: it may not have trespassed, and must be right where that is looked at."""
+    checker.refuse_trespass(session, call, Stage.TIMING, workload)
+    checker.refuse_untouched(session, call, Stage.TIMING, workload)
+    if verified:
         expectation = checker.expect(workload, call.inputs)
         checker.judge(expectation, session.outputs(call), Stage.TIMING, workload, "inside timing: ")

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from ksearch.definitions.schema import Definition, Frozen, Solution, Workload
 
-JUDGE_VERSION = "2"
+JUDGE_VERSION = "3"
 """Raised by every change that can move a number or a decision; a run is not resumed across it."""
 
 Objective = Literal["mean", "geomean"]
@@ -93,14 +93,29 @@ class Job(Frozen):
     limits: Limits = Limits()
     seed: int | None = None
     """Only for reproducing a failure shown in evidence: None (the rule) draws fresh secret seeds."""
-
+    offer: Offer | None = None
+    """`evaluate` only, for a judge that can't be asked again soon; no part of the question."""
 
     @property
     def question(self) -> str:
         """Digest of all that decides the answer, for telling whether a verdict belongs to this job. Not its name, its secret seed or
         where datasets lie, which differ from place to place."""
-        text = self.model_dump_json(exclude={"job", "seed", "dataset_root"})
+        text = self.model_dump_json(exclude={"job", "seed", "dataset_root", "offer"})
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Offer(Frozen):
+    """The promotion that will be asked for if the candidate is the fastest of its round, and faster than what stood a full judgement:
+    `bar`, as a reward (nats over the baseline).
+
+    A place that judges folders takes it up at once: asking again would cost another way there and back.
+    """
+
+    bar: float
+    promotion: Job
+
+
+Job.model_rebuild()
 
 
 class Evidence(Frozen):
@@ -134,14 +149,35 @@ class PairedResult(Frozen):
     mean: float
     low: float
     high: float
-    """Ends of the 95 % t interval over blocks."""
+    """Ends of the t interval over blocks, of such a level that the looks at fewer blocks before it and this one hold 95 % together."""
     sentinel_shift: float | None = None
-    """Largest relative move of the sentinel over the batch; above 0.03 the batch is void."""
+    """Largest relative move of the sentinel within a block; over 0.03, or half the gain where that is more, nothing is promoted."""
     promoted: bool
 
 
+class KernelReport(Frozen):
+    """One kernel as it was compiled. None where no tool tells.
+
+    `registers` are of a thread, `stack_bytes` and `spill_bytes` (stores and loads together) too. `shared_bytes` is static shared memory
+    of a block; `dynamic_shared_bytes` what a launch asks for beside it, known for Triton, whose compiler decides it. `instructions` is
+    the length of the code, `tensor_instructions` how many of them use the matrix units: counts of the code, not of what runs.
+    """
+
+    name: str
+    registers: int | None = None
+    spill_bytes: int | None = None
+    stack_bytes: int | None = None
+    shared_bytes: int | None = None
+    dynamic_shared_bytes: int | None = None
+    instructions: int | None = None
+    tensor_instructions: int | None = None
+    tensor_kinds: tuple[str, ...] = ()
+    """Names of those instructions, 'HGMMA' or 'wgmma', most frequent first."""
+
+
 class CompileReport(Frozen):
-    """What the compiler said. None where the tool doesn't tell."""
+    """What the compiler said. None where the tool doesn't tell. Of each count the largest of any kernel, tensor instructions in total;
+    every kernel by itself in `per_kernel`, the longest code first."""
 
     seconds: float
     cached: bool
@@ -149,6 +185,16 @@ class CompileReport(Frozen):
     spill_bytes: int | None = None
     shared_bytes: int | None = None
     log: str = ""
+    stack_bytes: int | None = None
+    dynamic_shared_bytes: int | None = None
+    kernels: int | None = None
+    instructions: int | None = None
+    """Of all kernels together."""
+    tensor_instructions: int | None = None
+    tensor_kinds: tuple[str, ...] = ()
+    read_from: Literal["sass", "ptx"] | None = None
+    """What instructions were counted in: machine code, or PTX where no disassembler is installed; None when nothing was counted."""
+    per_kernel: tuple[KernelReport, ...] = ()
 
 
 class DeviceInfo(Frozen):
@@ -176,7 +222,7 @@ class Verdict(Frozen):
     compile: CompileReport | None = None
     device: DeviceInfo | None = None
     timer: str | None = None
-    """'judge-clock' (cpu), 'cupti' or 'cuda-events'; never mixed within a run."""
+    """'cpu-time' (cpu; 'judge-clock' where the kernel keeps no books), 'cupti' or 'cuda-events'; never mixed within a run."""
     isolation: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
     """What the candidate brought into its process or ran on the device beside its own code: shared libraries, vendor kernels."""

@@ -22,17 +22,21 @@ from ksearch.errors import BadInput
 from ksearch.judge.baseline import reference_solution
 from ksearch.judge.checks import Checker
 from ksearch.judge.clocks import Timing
-from ksearch.judge.cuda_timing import DeviceClock, flush_bytes
+from ksearch.judge.cuda_timing import DeviceClock
 from ksearch.judge.device import Device, open_device
 from ksearch.judge.device_session import DeviceSession
 from ksearch.judge.failures import StageFailure, from_runner
-from ksearch.judge.host import RunnerError
 from ksearch.judge.inputs import InputSource
+from ksearch.judge.judge import MAX_HOST_THREADS
+from ksearch.judge.metronome import Metronome, wall_time
 from ksearch.judge.oracles import Oracle, oracle_for
 from ksearch.judge.oracles.base import Draw, Errors, Expectation, Problem
+from ksearch.judge.process import usable_cores, wait_passively
 from ksearch.judge.reference import Reference
 from ksearch.judge.runner.cuda_calls import CudaCalls
+from ksearch.judge.runner_handle import RunnerError, Spent
 from ksearch.judge.seeds import Seeds
+from ksearch.judge.sessions import FLUSH_BYTES
 from ksearch.judge.statistics import log_noise
 from ksearch.judge.verdict import Job, JudgedWorkload, Limits, Stage, Status
 from ksearch.landscapes.compiling import Compiled, load_python
@@ -91,6 +95,10 @@ def hidden_of(definition: Definition, workloads: tuple[Workload, ...], seed: int
 
 def prepare_device(number: int, plan: MeasurePlan) -> tuple[Greeting, Measure]:
     os.environ["TRITON_CACHE_DIR"] = plan.triton_cache
+    wait_passively()
+    import torch
+
+    torch.set_num_threads(min(MAX_HOST_THREADS, len(usable_cores())))
     bench = DeviceBench(plan, open_device(plan.device))
     return bench.greeting, bench.measure
 
@@ -110,9 +118,10 @@ class DeviceBench:
         self.runner = InProcessRunner(self.scratch)
         preparation = {
             "definition": plan.definition.model_dump(mode="json"), "dataset_root": None, "device": device.spec,
-            "cupti": device.cupti, "flush_bytes": flush_bytes(),
+            "cupti": device.cupti, "flush_bytes": FLUSH_BYTES,
         }  # fmt: skip
         self.session = DeviceSession(self.runner, Limits(timeout_s=LIMIT_S), lambda: LIMIT_S, preparation=preparation)
+        self.session.metronome = InProcessMetronome(self.runner, self.session)
         self.greeting = Greeting(device.info.name, device.info.details, self.clock.name, self._baselines())
 
     def _seeded(self, workload: Workload) -> InputSource:
@@ -180,6 +189,7 @@ class InProcessRunner:
 
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
+        self.pid = os.getpid()
         self.calls = CudaCalls()
         self.solution: Solution | None = None
         self._prepared = False
@@ -214,25 +224,44 @@ class InProcessRunner:
         self.calls.converts = message["artefact"] is not None
         self.calls.function = load(message) if self.calls.converts else load_python(self.solution, Path(message["folder"]))
 
-    def go(self, timeout_s: float, *, stop: bool = True) -> float:
+    def call(self, timeout_s: float, reveal: Callable[[], None] | None, collect: Callable[[], None]) -> Spent:
+        """Raises RunnerError."""
         import torch
 
         begin = time.perf_counter()
         try:
             with torch.no_grad():
-                self.calls.run()
+                self.calls.prepared()()
         except Exception as error:
             raise RunnerError(_told(error)) from error
-        return time.perf_counter() - begin
-
-    def ping(self, timeout_s: float) -> float:
-        return 1e-7
+        collect()
+        return Spent(time.perf_counter() - begin, None)
 
     def stop(self) -> None:
         """Everything is synchronous here: between calls nothing of the candidate runs."""
 
     def resume(self) -> None:
         """See `stop`."""
+
+
+class InProcessMetronome(Metronome):
+    """What a request costs with nothing in it, in this process: the runner's call of a function that does nothing."""
+
+    def __init__(self, runner: InProcessRunner, session: DeviceSession) -> None:
+        super().__init__(session, wall_time)
+        self._calls = runner.calls
+
+    def _tick(self) -> float:
+        kept = self._calls.function, self._calls.returns
+        self._calls.function, self._calls.returns = _nothing, False
+        try:
+            return super()._tick()
+        finally:
+            self._calls.function, self._calls.returns = kept
+
+
+def _nothing(*given: object) -> None:
+    """A candidate that does nothing."""
 
 
 def _told(error: Exception) -> str:

@@ -189,7 +189,8 @@ class Desk:
             if limit is not None and ledger.spent[resource] + wanted > limit:
                 left = limit - ledger.spent[resource]
                 reason = f"{left:f} {UNITS[resource]} are left and the next model call may take up to {wanted:f}"
-                journal.record(BudgetBlocked(ticket=intent.ticket, resource=resource, reason=reason), durable=True)
+                if intent.role is not Role.SURROGATE:  # without forecasts the search goes on: everything is measured
+                    journal.record(BudgetBlocked(ticket=intent.ticket, resource=resource, reason=reason), durable=True)
                 raise OutOfBudget(reason)
         return not ledger.blocking(bound.amounts)
 

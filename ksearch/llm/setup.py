@@ -23,18 +23,32 @@ from ksearch.settings import LlmSettings, Settings
 DEFAULT_USD = 5.0
 """Where the user named no limit of dollars or tokens, a search with a paid model stops before this."""
 
+FORECAST_MODEL = "anthropic:claude-haiku-5-5"
+"""Forecasts are many and small: the cheapest model of the provider that plans and writes, unless the user names another."""
+
+FORECAST_TOKENS = 8_000
+"""Longest forecast, reasoning included: each call reserves it from the budget, and four candidates need some 400 tokens."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Who plans and who writes, resolved, with the settings that say so and the reason for a person."""
+    """Who plans and who writes, resolved, with the settings that say so and the reason for a person.
+
+    `uses_models`: planner or coder ask models; the surrogate may ask one besides."""
 
     settings: Settings
     uses_models: bool
     reason: str = ""
 
+    @property
+    def asks_models(self) -> bool:
+        return self.uses_models or forecasts_with_model(self.settings)
+
 
 def choose(settings: Settings, environ: Mapping[str, str] = os.environ) -> Choice:
     """Resolve `planner` and `coder`. Raises BadInput where what they need is missing, a price included."""
+    if forecasts_with_model(settings):
+        check(model_of(settings.llm, Role.SURROGATE), settings.llm, environ, instead="--surrogate statistical")
     name = parse_model(settings.llm.model)
     if settings.policy == "single-agent":
         check(model_of(settings.llm, Role.AGENT), settings.llm, environ)
@@ -50,7 +64,7 @@ def choose(settings: Settings, environ: Mapping[str, str] = os.environ) -> Choic
         raise BadInput("--planner llm --coder playbook: templates can't write what a model thinks of; use --coder llm")
     resolved = settings.model_copy(update={"planner": planner, "coder": coder})
     if "llm" not in (planner, coder):
-        return Choice(resolved, uses_models=False)
+        return Choice(_with_limit(resolved) if forecasts_with_model(resolved) else resolved, uses_models=False)
     for role in (Role.PLANNER, Role.CODER):
         check(model_of(resolved.llm, role), resolved.llm, environ)
     return Choice(_with_limit(resolved), uses_models=True, reason=reason)
@@ -63,8 +77,18 @@ def _with_limit(settings: Settings) -> Settings:
     return settings.model_copy(update={"budget": budget.model_copy(update={"max_usd": DEFAULT_USD})})
 
 
+def forecasts_with_model(settings: Settings) -> bool:
+    """Whether the surrogate asks a language model; an ensemble does when one is named for it."""
+    named = settings.surrogate == "ensemble" and settings.llm.surrogate_model is not None
+    return (settings.surrogate == "llm" or named) and settings.surrogate_budget != 0
+
+
 def model_of(llm: LlmSettings, role: Role) -> ModelName:
-    own = {Role.PLANNER: llm.planner_model, Role.CODER: llm.coder_model, Role.AGENT: llm.coder_model, Role.SURROGATE: llm.surrogate_model}
+    cheap = FORECAST_MODEL if parse_model(llm.model).provider == "anthropic" else None
+    own = {
+        Role.PLANNER: llm.planner_model, Role.CODER: llm.coder_model, Role.AGENT: llm.coder_model,
+        Role.SURROGATE: llm.surrogate_model or cheap,
+    }  # fmt: skip
     return parse_model(own[role] or llm.model)
 
 
@@ -73,13 +97,13 @@ def key_variable(name: ModelName, llm: LlmSettings) -> str | None:
     return None if name.provider == "command" else llm.key_variable or KEY_VARIABLES[name.provider]
 
 
-def check(name: ModelName, llm: LlmSettings, environ: Mapping[str, str]) -> None:
-    """Raises BadInput for a model without price or key, before anything is spent."""
+def check(name: ModelName, llm: LlmSettings, environ: Mapping[str, str], instead: str = "--planner playbook") -> None:
+    """Raises BadInput for a model without price or key, before anything is spent; `instead` is a way out that needs none."""
     rates_of(name, llm)
     variable = key_variable(name, llm)
     optional = name.provider == "openai" and llm.openai_url is not None
     if variable is not None and not optional and not environ.get(variable, "").strip():
-        raise BadInput(f"model {name}: the environment variable {variable} is not set; set it, or use --planner playbook")
+        raise BadInput(f"model {name}: the environment variable {variable} is not set; set it, or use {instead}")
 
 
 def rates_of(name: ModelName, llm: LlmSettings) -> Price:
@@ -107,7 +131,8 @@ def asker_of(llm: LlmSettings, roles: tuple[Role, ...], desk: Desk, environ: Map
         name = model_of(llm, role)
         if name not in providers:
             providers[name] = provider_of(name, llm, environ)
-        lines[role] = Line(name, providers[name], rates_of(name, llm), llm.max_output_tokens, llm.effort)
+        longest = min(FORECAST_TOKENS, llm.max_output_tokens) if role is Role.SURROGATE else llm.max_output_tokens
+        lines[role] = Line(name, providers[name], rates_of(name, llm), longest, llm.effort)
     return Asker(lines, desk, Backoff(llm.tries, llm.backoff_s), threading.Semaphore(llm.concurrency))
 
 

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import partial
 from itertools import starmap
+from operator import attrgetter
 
 from ksearch.budget import Resource
 from ksearch.records.history import History, Moment
+from ksearch.records.learning import prediction_record, spending_records
 from ksearch.records.model import (
     ActionRecord,
+    BoundsRecord,
     BudgetRecord,
     CandidateRecord,
     EvaluationRecord,
     ForecastRecord,
     NodeRecord,
     RefusedRecord,
+    RunChange,
     RunRecord,
     ScoreRecord,
     TechniqueRecord,
     TicketRecord,
 )
+from ksearch.records.touched import Touched
 from ksearch.store.events import EvaluationSettled
 from ksearch.store.fold import CandidateState, RunState
 from ksearch.store.forecasts import shown
 from ksearch.store.log import RunMeta
 from ksearch.tree import Explanation, NodeView, Tree
-from ksearch.tree.types import Action, Failed, Measured
+from ksearch.tree.types import Action, Failed, Measured, NodeId
 from ksearch.worldmodel.types import Belief
 
 _START = Moment(0, 0.0)
@@ -38,12 +44,26 @@ def run_record(state: RunState, history: History, meta: RunMeta, timer: str | No
         "nodes": nodes, "candidates": tuple(candidate_record(state, history, candidate) for candidate in state.candidates.values()),
         "tickets": tuple(ticket_record(state, history, ticket) for ticket in history.decisions),
         "progress": tuple(history.progress), "incumbents": tuple(history.incumbents), "techniques": technique_records(state),
+        "belief_history": tuple(history.beliefs),
+        "predictions": prediction_record(state),
     }  # fmt: skip
     return head_record(state, history, meta, timer).model_copy(update=rows)
 
 
-def _nodes(state: RunState, history: History, tree: Tree) -> tuple[NodeRecord, ...]:
-    return tuple(starmap(partial(node_record, state, history), zip(tree.nodes(), tree.explanations(), strict=True)))
+def _nodes(state: RunState, history: History, tree: Tree, ids: Sequence[NodeId] | None = None) -> tuple[NodeRecord, ...]:
+    return tuple(starmap(partial(node_record, state, history), zip(tree.nodes(ids), tree.explanations(ids), strict=True)))
+
+
+def change_record(state: RunState, history: History, run: RunRecord, since: int, touched: Touched) -> RunChange:
+    """`run` is the head of this moment."""
+    nodes = () if state.tree is None else _nodes(state, history, state.tree, [NodeId(node) for node in sorted(touched.nodes)])
+    first = max(0, bisect_right(history.progress, since, key=attrgetter("seq")) - 1)  # a promotion changes the row before its event
+    return RunChange(
+        since=since, run=run, nodes=nodes,
+        candidates=tuple(candidate_record(state, history, state.candidates[number]) for number in sorted(touched.candidates)),
+        tickets=tuple(ticket_record(state, history, number) for number in sorted(touched.tickets)),
+        progress_from=first, progress=tuple(history.progress[first:]), incumbents=tuple(history.incumbents),
+    )  # fmt: skip
 
 
 def head_record(state: RunState, history: History, meta: RunMeta, timer: str | None) -> RunRecord:
@@ -58,10 +78,16 @@ def head_record(state: RunState, history: History, meta: RunMeta, timer: str | N
         root_reward=None if state.root is None else state.root.reward,
         sigma_noise=None if state.root is None else state.root.sigma_noise,
         honesty=None if tree is None else tree.honesty,
-        incumbent=history.incumbents[-1] if history.incumbents else None, budget=_budget(state),
+        incumbent=history.incumbents[-1] if history.incumbents else None, bounds=_bounds(state), budget=_budget(state),
+        world_model_history=tuple(history.revisions), spending=spending_records(state),
         branched=None if header.branched is None else f"{header.branched.run}@{header.branched.seq}",
         pins=() if tree is None else tree.pins, bans=() if tree is None else tuple(sorted(tree.bans)),
     )  # fmt: skip
+
+
+def _bounds(state: RunState) -> BoundsRecord | None:
+    known = state.bounds
+    return None if known is None else BoundsRecord.model_validate(known.model_dump(exclude={"type"}))
 
 
 def _baseline(state: RunState) -> float | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ksearch.records.beliefs import BeliefRecord, RevisionRecord
+from ksearch.records.learning import belief_record, revision_record
 from ksearch.records.model import IncumbentRecord, ProgressRow
 from ksearch.store.events import (
     ArmOpenedEvent,
@@ -13,10 +15,14 @@ from ksearch.store.events import (
     IncumbentChanged,
     NothingWritten,
     Opened,
+    PlanRefuted,
     TicketIssued,
     TicketSettled,
+    WorldModelRevised,
 )
 from ksearch.store.fold import RunState
+from ksearch.tree.types import NodeId
+from ksearch.worldmodel.types import Belief
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,11 @@ class History:
     progress: list[ProgressRow] = field(default_factory=list)
     incumbents: list[IncumbentRecord] = field(default_factory=list)
     evaluations: int = 0
+    beliefs: list[BeliefRecord] = field(default_factory=list)
+    believed: dict[str, Belief] = field(default_factory=dict)
+    revisions: list[RevisionRecord] = field(default_factory=list)
+    refuted: bool = False
+    """The best so far was taken back since the last answer."""
 
     def note(self, seq: int, event: Event, state: RunState) -> None:
         now = self.last = Moment(seq, state.wall_seconds)
@@ -70,15 +81,30 @@ class History:
             case TicketSettled():
                 decision = self.decisions[event.ticket]
                 decision.settled, decision.settled_at = event, now
+                self._learnt(decision.issued.node, event.outcome, now, state)
             case EvaluationSettled():
                 self._answered(event, now, state)
+            case WorldModelRevised():
+                node = self.decisions[event.ticket].issued.node
+                self.revisions.append(revision_record(event, state, node, now.seq, now.at_s, self.evaluations))
             case IncumbentChanged():
                 self.incumbents.append(_incumbent(event, now, state))
                 # The answer that won the promotion was noted an event earlier: it is what changed the incumbent.
                 if self.progress and self.progress[-1].candidate == event.candidate:
                     self.progress[-1] = self.progress[-1].model_copy(update={"incumbent_us": event.latency_us})
+            case PlanRefuted():
+                self.refuted = True
+                self._learnt(state.candidates[event.candidate].written.node, "failed", now, state)
             case _:
                 pass
+
+    def _learnt(self, node: int, outcome: str, now: Moment, state: RunState) -> None:
+        """Notes the belief in a node's technique when its outcome changed it."""
+        plan = state.tree.plan(NodeId(node)) if state.tree is not None and outcome in ("measured", "failed") else ()
+        belief = state.beliefs.by_technique.get(plan[-1].technique) if plan else None
+        if belief is not None and belief is not self.believed.get(belief.technique):
+            self.believed[belief.technique] = belief
+            self.beliefs.append(belief_record(belief, state, node, outcome, now.seq, now.at_s, self.evaluations))
 
     def _answered(self, event: EvaluationSettled, now: Moment, state: RunState) -> None:
         self.answered[event.candidate, event.kind] = now
@@ -87,7 +113,8 @@ class History:
         self.evaluations += int(event.kind == "evaluate" or (ticket is None and first))
         spent = state.ledger.spent
         open_seconds = sum(c.device_seconds for c in map(state.candidate_of, state.open_tickets) if c is not None)
-        before = self.progress[-1].best if self.progress else None
+        before = self.progress[-1].best if self.progress and not self.refuted else None
+        self.refuted = False
         self.progress.append(
             ProgressRow(
                 seq=now.seq, at_s=now.at_s, evaluations=self.evaluations, gpu_seconds=float(spent.gpu_seconds) + open_seconds,

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from ksearch.records.base import Record as Record
+from ksearch.records.beliefs import BeliefRecord, PredictionRecord, RevisionRecord, SpendingRecord
 
 RunStatus: TypeAlias = Literal["open", "done", "budget", "no_candidate", "interrupted", "error"]
 """'open': no process has ended the run; it may be searching now, or have died."""
-
-
-class Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ActionRecord(Record):
@@ -235,6 +234,36 @@ class IncumbentRecord(Record):
     at_s: float
 
 
+class RegimeBoundRecord(Record):
+    """Of one regime: weighted means over its workloads, in microseconds; `floor_us` is `launch_us` and the larger of the other two."""
+
+    regime: str
+    weight: float
+    workloads: int
+    floor_us: float
+    launch_us: float
+    memory_us: float
+    compute_us: float
+    binds: Literal["memory", "compute", "launch"]
+
+
+class BoundsRecord(Record):
+    """What the device allows on the full set of workloads, in microseconds: no kernel is faster than the floor.
+
+    `source` says whether the device's ceilings were measured or come from a datasheet, `basis` which inputs are counted as read.
+    `bounds` is the blob with every workload's floor and the ceilings (`StoredRun.bounds()` reads it).
+    """
+
+    op_class: str
+    source: Literal["measured", "datasheet"]
+    basis: Literal["declared", "all inputs", "outputs alone"]
+    floor_us: float
+    objective_floor_us: float
+    binds: Literal["memory", "compute", "launch"]
+    regimes: tuple[RegimeBoundRecord, ...]
+    bounds: str
+
+
 class RunRecord(Record):
     """One run at one moment: after event `seq` of its log."""
 
@@ -264,6 +293,8 @@ class RunRecord(Record):
     sigma_noise: float | None
     honesty: float | None
     incumbent: IncumbentRecord | None
+    bounds: BoundsRecord | None = None
+    """None where nothing is known of the device, and in runs older than bounds."""
     budget: Mapping[str, BudgetRecord]
     nodes: tuple[NodeRecord, ...] = Field(default=())
     candidates: tuple[CandidateRecord, ...] = Field(default=())
@@ -272,9 +303,35 @@ class RunRecord(Record):
     techniques: tuple[TechniqueRecord, ...] = Field(default=())
     incumbents: tuple[IncumbentRecord, ...] = Field(default=())
     """Every promotion that was won, in order."""
+    belief_history: tuple[BeliefRecord, ...] = Field(default=())
+    """One row for each outcome that taught something of a technique, in order."""
+    world_model_history: tuple[RevisionRecord, ...] = Field(default=())
+    """What the world model's document said after each revision; before the first it was empty."""
+    predictions: PredictionRecord | None = None
+    """How the planner's claims came true so far."""
+    spending: tuple[SpendingRecord, ...] = Field(default=())
+    """What language models took, by role."""
     branched: str | None = None
     """RUN@SEQ: this run began with that prefix of another one's log; its spending is included in everything here."""
     pins: tuple[int, ...] = Field(default=())
     """Nodes that the user wants searched first, now."""
     bans: tuple[str, ...] = Field(default=())
     """Techniques and action keys that the user wants no more of, now."""
+
+
+class RunChange(Record):
+    """What came to a run after event `since`: the run without its rows, and the rows that are new or other than they were.
+
+    Values, priors, scores and forecasts of the plans that aren't here may have moved a little (see records/touched.py).
+    """
+
+    since: int
+    run: RunRecord
+    nodes: tuple[NodeRecord, ...]
+    candidates: tuple[CandidateRecord, ...]
+    tickets: tuple[TicketRecord, ...]
+    progress_from: int
+    """How many of the rows known before still stand; `progress` follows on them."""
+    progress: tuple[ProgressRow, ...]
+    incumbents: tuple[IncumbentRecord, ...]
+    """All of them."""

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from ksearch.definitions.schema import Definition, Solution
 from ksearch.errors import BadInput
-from ksearch.jobs import WORKLOADS
-from ksearch.judge.verdict import JudgedWorkload, Verdict
-from ksearch.records.building import candidate_record, head_record, node_record, run_record, technique_records, ticket_record
+from ksearch.records.building import (
+    candidate_record,
+    change_record,
+    head_record,
+    node_record,
+    run_record,
+    technique_records,
+    ticket_record,
+)
 from ksearch.records.history import History
-from ksearch.records.model import CandidateRecord, NodeRecord, RunRecord, TechniqueRecord, TicketRecord
+from ksearch.records.model import CandidateRecord, NodeRecord, RunChange, RunRecord, TechniqueRecord, TicketRecord
 from ksearch.records.rows import FlatRow, candidate_rows, node_rows
+from ksearch.records.touched import touched_by
 from ksearch.settings import Settings
 from ksearch.store.events import RunCreated, parse_event
 from ksearch.store.fold import BrokenLog, RunState
@@ -27,6 +34,14 @@ from ksearch.tree.types import NodeId
 if TYPE_CHECKING:
     import networkx as nx
 
+    from ksearch.definitions.schema import Definition, Solution
+    from ksearch.judge.verdict import JudgedWorkload, Verdict
+    from ksearch.profiling.bounds import Bounds
+
+
+MOST_CHANGES = 2000
+"""Events that are told as changes: after more of them most rows have changed."""
+
 
 class StoredRun:
     """A run open for reading, also while another process writes it. A context manager; changes nothing on disk.
@@ -37,6 +52,7 @@ class StoredRun:
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._state, self._history = _begin(log)
+        self._floors: tuple[str, Mapping[str, float]] = ("", {})
 
     @classmethod
     def open(cls, run: str, runs_dir: Path | None = None) -> Self:
@@ -49,6 +65,18 @@ class StoredRun:
             self._move(upto)
             return run_record(self._state, self._history, self._log.meta, self._timer())
 
+    def advance(self, events: int) -> bool:
+        """Fold at most so many events more; whether some are left. For who wants to show a long run while it is read."""
+        target = self.folded + events
+        with no_collections():
+            self._fold(target)
+        return self.folded == target and self.last_seq > target
+
+    @property
+    def so_far(self) -> RunState:
+        """The fold of what was folded by now. Don't change it."""
+        return self._state
+
     def state(self, upto: int | None = None) -> RunState:
         """The fold itself, for what the records leave out (`state.tree.explain`). Don't change it; a later call does."""
         with no_collections():
@@ -60,6 +88,17 @@ class StoredRun:
         with no_collections():
             self._move(upto)
         return head_record(self._state, self._history, self._log.meta, self._timer())
+
+    def changes(self, since: int) -> RunChange | None:
+        """What came after event `since`, at the cost of what came; None when so much changed that `record` tells it better."""
+        with no_collections():
+            self._move(None)
+            if not 0 < since <= self.folded or self.folded - since > MOST_CHANGES:
+                return None
+            told = islice(self._log.events(after=since), self.folded - since)  # the search may have written more by now
+            touched = touched_by((parse_event(stored.payload) for stored in told), self._state, self._history)
+            head = head_record(self._state, self._history, self._log.meta, self._timer())
+            return None if touched.everything else change_record(self._state, self._history, head, since, touched)
 
     def node(self, node: int) -> NodeRecord:
         """One node at the moment that `record`, `head` or `state` was last asked for. Raises BadInput for an unknown one."""
@@ -106,21 +145,47 @@ class StoredRun:
         return self._log.inbox()
 
     def solution(self, candidate: CandidateRecord) -> Solution:
+        from ksearch.definitions.schema import Solution
+
         return Solution.model_validate_json(self._log.get_blob(candidate.solution))
 
     def verdict(self, digest: str) -> Verdict:
+        from ksearch.judge.verdict import Verdict
+
         return Verdict.model_validate_json(self._log.get_blob(digest))
 
     def definition(self) -> Definition:
+        from ksearch.definitions.schema import Definition
+
         return Definition.model_validate_json(self._log.get_blob(self._state.header.definition))
 
     def workloads(self) -> tuple[JudgedWorkload, ...]:
         """The full set, with regimes and weights."""
-        return WORKLOADS.validate_json(self._log.get_blob(self._state.header.workloads))
+        return self._workloads(self._state.header.workloads)
 
     def subset(self) -> tuple[JudgedWorkload, ...]:
         """The stratified subset that an ordinary evaluation times."""
-        return WORKLOADS.validate_json(self._log.get_blob(self._state.header.subset))
+        return self._workloads(self._state.header.subset)
+
+    def _workloads(self, digest: str) -> tuple[JudgedWorkload, ...]:
+        from ksearch.jobs import WORKLOADS
+
+        return WORKLOADS.validate_json(self._log.get_blob(digest))
+
+    def bounds(self) -> Bounds | None:
+        """Floors of every workload of the full set and the ceilings they rest on, at that moment; None where `record().bounds` is."""
+        from ksearch.profiling.bounds import Bounds
+
+        known = self._state.bounds
+        return None if known is None else Bounds.model_validate_json(self._log.get_blob(known.bounds))
+
+    def floors(self) -> Mapping[str, float]:
+        """The floor of each workload by its uuid, in microseconds; empty where none are known."""
+        known = self._state.bounds
+        if known is not None and known.bounds != self._floors[0]:
+            bounds = self.bounds()
+            self._floors = (known.bounds, {} if bounds is None else {row.uuid: row.floor_us for row in bounds.workloads})
+        return {} if known is None else self._floors[1]
 
     def times(self) -> dict[int, float]:
         """When each event was written, by its number, in seconds since the epoch."""

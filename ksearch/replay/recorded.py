@@ -11,8 +11,7 @@ from concurrent.futures import Future
 from ksearch.definitions.schema import Solution
 from ksearch.errors import KsearchError, Unavailable
 from ksearch.evaluators.base import Capabilities, infrastructure_verdict
-from ksearch.forecasting.desk import Desk as ForecastDesk
-from ksearch.forecasting.desk import Forecasts, Samples
+from ksearch.forecasting.desk import ForecastDesk, Forecasts, Samples
 from ksearch.forecasting.history import History
 from ksearch.judge.verdict import Job, Verdict
 from ksearch.llm.desk import REPLY, Desk, Opening, OutOfBudget, Posted
@@ -116,6 +115,11 @@ class RecordedDesk(Desk):
             difference = _difference(_request_lines(theirs), _request_lines(canonical))
             place = f"model call {event.call} ({event.role}, ticket {event.ticket})"
             raise Diverged(f"{place} asks something else than the record:\n{difference}")
+        journal.record(event, durable=True)
+
+    def book(self, journal: Journal, event: ModelCallStarted) -> None:
+        """A question that nobody asks again: the forecasts that came of it are in the record."""
+        journal.put_blob(self._log.get_blob(event.request).decode("utf-8", "surrogatepass"))
         journal.record(event, durable=True)
 
     def settle_recorded(self, journal: Journal, event: ModelCallSettled) -> None:

@@ -9,11 +9,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
+from ksearch.llm.types import Role
+from ksearch.parts import Answer, Parts
 from ksearch.pending import ForecastBatch, JudgeStep, PromoteStep, ProposeStep, WriteStep
 from ksearch.replay.recorded import Diverged, RecordedDesk, RecordedEvaluator
 from ksearch.replay.sittings import KILLED, Arrival, LoopEvent, Sitting, sittings_of
 from ksearch.search import Search
-from ksearch.steps import Answer, Parts
 from ksearch.store.events import (
     BudgetBlocked,
     CandidateWritten,
@@ -70,6 +71,8 @@ class Replay(Search):
 
     def _expected(self, arrival: Arrival) -> bool:
         match arrival:
+            case ModelCallStarted(role=Role.SURROGATE):
+                return True
             case ModelCallSettled():
                 return arrival.call in self.state.calls
             case ForecastMade():
@@ -95,6 +98,8 @@ class Replay(Search):
 
     def _take(self, arrival: Arrival) -> None:
         match arrival:
+            case ModelCallStarted(role=Role.SURROGATE):
+                self.desk.book(self.journal, arrival)
             case ModelCallStarted(ticket=ticket):
                 self._until_asked(ticket)
                 self.desk.start(self.journal, arrival)
@@ -186,7 +191,7 @@ class Replay(Search):
             mine = self.state.candidates.get(arrival.candidate)
             if mine is None:
                 raise Diverged(f"candidate {arrival.candidate}: this program wrote none")
-            self.parts.evaluator.check(arrival.candidate, self.steps.solution(mine))
+            self.parts.evaluator.check(arrival.candidate, self.steps.questions.solution(mine))
 
 
 def _describe(arrival: Arrival) -> str:
@@ -200,6 +205,9 @@ def replay(record: EventLog, journal: Journal, parts_for: Callable[[RecordedDesk
         for change in sitting.changes:
             journal.record(change)
         journal.record(Opened(pid=0, resumed=number > 0, environment={}))
+        for bounds in sitting.bounds:
+            journal.log.put_blob(record.get_blob(bounds.bounds))
+            journal.record(bounds)
         parts = parts_for(RecordedDesk(record))
         search = Replay(journal, parts, threading.Event(), sitting=sitting, left=deque(map(deque, sitting.batches)))
         journal.observers.append(search.count)

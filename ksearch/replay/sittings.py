@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from ksearch.store.events import (
     ArmOpenedEvent,
+    BoundsKnown,
     BudgetBlocked,
     BudgetChanged,
     CandidateWritten,
@@ -26,6 +27,7 @@ from ksearch.store.events import (
     NothingWritten,
     Opened,
     PlanningFailed,
+    PlanRefuted,
     RootSettled,
     RunEnded,
     TicketIssued,
@@ -42,7 +44,7 @@ Arrival: TypeAlias = ModelCallStarted | ModelCallSettled | BudgetBlocked | Forec
 """Events that came from outside the loop."""
 
 
-LoopEvent: TypeAlias = ArmOpenedEvent | TicketIssued | TicketSettled | EvaluationStarted | IncumbentChanged
+LoopEvent: TypeAlias = ArmOpenedEvent | TicketIssued | TicketSettled | EvaluationStarted | IncumbentChanged | PlanRefuted
 """Events by which the loop's own turns show."""
 
 
@@ -58,6 +60,8 @@ class Sitting:
     settles_root: bool
     tail: int = 0
     changes: tuple[BudgetChanged, ...] = ()
+    bounds: tuple[BoundsKnown, ...] = ()
+    """What it learnt of the device before it began."""
 
 
 def sittings_of(events: Sequence[Event]) -> Iterator[Sitting]:
@@ -87,7 +91,8 @@ def _sitting(part: Sequence[Event], changes: tuple[BudgetChanged, ...]) -> Sitti
                 current = []
     if current:
         batches.append(tuple(current))
-    return Sitting(tuple(batches), ending, any(isinstance(event, RootSettled) for event in part), tail, changes)
+    bounds = tuple(event for event in part if isinstance(event, BoundsKnown))
+    return Sitting(tuple(batches), ending, any(isinstance(event, RootSettled) for event in part), tail, changes, bounds)
 
 
 def _without_root(part: Sequence[Event]) -> Sequence[Event]:

@@ -41,6 +41,9 @@ def _group(group: Group, sides: Sequence[RunSide]) -> Iterator[str]:
     yield f"{inert(group.definition)} on {inert(conditions.device_name)}, {timer}, judge {inert(conditions.judge)}"
     best_first = sorted(sides, key=lambda side: (side.ratio is None, side.ratio or 0.0))
     yield from table(_HEADINGS, [_row(side) for side in best_first], left=3)
+    if asking := [side for side in best_first if side.spending]:
+        yield ""
+        yield from table(_MODEL_HEADINGS, [_model_row(side) for side in asking], left=1)
     yield ""
 
 
@@ -49,10 +52,35 @@ _HEADINGS = (
 )  # fmt: skip
 
 
+_MODEL_HEADINGS = ("run", "calls", "tokens", "from cache", "a candidate", "claims", "CRPS", "constant")
+"""Of runs that asked models. CRPS of claimed gains, nats, beside always claiming the mean of what came."""
+
+
+def _model_row(side: RunSide) -> tuple[str, ...]:
+    said = side.predictions
+    read = sum(role.input + role.cached + role.written for role in side.spending)
+    tokens = read + sum(role.output + role.unseen for role in side.spending)
+    scores = ("-", "-", "-") if said is None else (str(said.claims), _score(said.crps), _score(said.constant_crps))
+    return (
+        clipped(inert(side.run), 44), str(sum(role.calls for role in side.spending)), f"{tokens:,}",
+        f"{sum(role.cached for role in side.spending) / read:.0%}" if read else "-",
+        f"{tokens / side.evaluations:,.0f}" if side.evaluations else "-", *scores,
+    )  # fmt: skip
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _policy(side: RunSide) -> str:
+    """With the parts that it went without."""
+    return inert(side.policy) + "".join(f", no {part.replace('_', ' ')}" for part in side.without)
+
+
 def _row(side: RunSide) -> tuple[str, ...]:
     best, near = side.incumbent, side.near_best
     return (
-        clipped(inert(side.run), 44), inert(side.policy), side.status,
+        clipped(inert(side.run), 44), _policy(side), side.status,
         "-" if best is None else f"{us(best.latency_us)} us", "-" if side.ratio is None else f"{side.ratio:.3f}",
         "-" if best is None else f"{best.speedup:.2f}x",
         *(("-", "-", "-") if near is None else (f"{near.evaluations} evaluations", f"{near.gpu_seconds:.0f}", seconds(near.at_s))),

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ksearch.errors import BadInput
+from ksearch.records.beliefs import PredictionRecord, SpendingRecord
 from ksearch.records.model import IncumbentRecord, ProgressRow, Record, RunRecord, RunStatus
 from ksearch.records.reading import StoredRun
 
 NEAR = 1.05
 """Within 5 % of the best incumbent: about where a further step is worth less than a new search."""
+
+
+PARTS = ("world_model", "memory", "merge")
+"""Settings that switch one part of a search off, for comparisons."""
 
 
 class Conditions(Record):
@@ -51,6 +56,12 @@ class RunSide(Record):
     near_best: Reached | None
     """None: it never came near."""
     progress: tuple[ProgressRow, ...]
+    without: tuple[str, ...] = ()
+    """Parts of the search that were switched off, as the settings call them."""
+    predictions: PredictionRecord | None = None
+    """How its planner's claims came true."""
+    spending: tuple[SpendingRecord, ...] = ()
+    """What its models took, by role."""
 
 
 class Group(Record):
@@ -106,6 +117,8 @@ def _side(record: RunRecord, group: int, best_us: float | None) -> RunSide:
         wall_seconds=record.wall_seconds, gpu_seconds=spent["gpu_seconds"], usd=spent["usd"], tokens=spent["tokens"],
         incumbent=incumbent, group=group, ratio=None if incumbent is None or best_us is None else incumbent.latency_us / best_us,
         near_best=None if best_us is None else _reached(record, best_us), progress=record.progress,
+        without=tuple(part for part in PARTS if record.settings.get(part) is False), predictions=record.predictions,
+        spending=record.spending,
     )  # fmt: skip
 
 

@@ -47,6 +47,7 @@ def _heading(story: Story) -> Iterator[str]:
     gain = f"{percent(action.gain_mean)} over its parent ({nats(action.gain_mean)} nats, give or take {action.gain_sd:.3f})"
     yield f"claim     {action.p_success:.0%} to work, and then {gain}; difficulty {action.difficulty}{regime}"
     yield f"outcome   {_outcome(story)}"
+    yield from _scored(story)
 
 
 def _status(story: Story) -> str:
@@ -72,6 +73,15 @@ def _outcome(story: Story) -> str:
     apart = "as claimed" if abs(short) < 0.01 else f"{abs(short):.3f} nats {'more' if short > 0 else 'less'} than claimed"
     spread = "" if action.gain_sd <= 0 else f", {abs(short) / action.gain_sd:.1f} of its standard deviations"
     return f"{percent(node.gain)} over its parent ({nats(node.gain)} nats): {apart}{spread}"
+
+
+def _scored(story: Story) -> Iterator[str]:
+    """The claim beside all claims of the run, and beside one who always claims the same."""
+    scores = story.predictions
+    if story.crps is None or scores is None or scores.crps is None or scores.constant_crps is None:
+        return
+    of_all = f"all {scores.claims} of the run have {scores.crps:.3f}, always claiming the mean of what came {scores.constant_crps:.3f}"
+    yield f"scored    the claim's CRPS is {story.crps:.3f} nats, smaller is better; {of_all}"
 
 
 def _why(story: Story) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from ksearch.report.text import us
 from ksearch.store.events import (
+    BoundsKnown,
     BudgetBlocked,
     EvaluationLost,
     EvaluationSettled,
@@ -19,6 +20,7 @@ from ksearch.store.events import (
     ModelCallSettled,
     NothingWritten,
     PlanningFailed,
+    PlanRefuted,
     RequestAnswered,
     RootSettled,
     TicketSettled,
@@ -146,6 +148,12 @@ def describe(event: Event, state: RunState) -> str | None:
             return f"#{event.candidate} {event.kind}: no answer ({event.reason}); tried again"
         case IncumbentChanged():
             return f"#{event.candidate} is the incumbent: {incumbent_text(state)}"
+        case PlanRefuted():
+            fallen = len(event.nodes) - 1
+            more = f", and {fallen} plans with its code or built on it" if fallen else ""
+            return f"#{event.candidate} passed its evaluation and fails in full at {event.stage}: its plan counts as failed{more}"
+        case BoundsKnown():
+            return f"floor {us(event.floor_us)} us over the full set, bound by {event.binds}: what the hardware allows ({event.source})"
         case RootSettled():
             return f"root settled at {event.reward:+.3f} ln over the baseline; the search begins"
         case NothingWritten():

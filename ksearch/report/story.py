@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Literal
 
+from ksearch.records.beliefs import PredictionRecord
+from ksearch.records.learning import prediction_record
 from ksearch.records.model import CandidateRecord, NodeRecord, Record, TicketRecord
 from ksearch.records.reading import StoredRun
 from ksearch.report.page.details import kernel_detail
@@ -14,6 +16,7 @@ from ksearch.store.fold import RunState
 from ksearch.tree import OptionView, Tree
 from ksearch.tree.types import NodeId
 from ksearch.worldmodel.beliefs import gain, success
+from ksearch.worldmodel.claims import crps
 
 
 class OptionScore(Record):
@@ -114,6 +117,10 @@ class Story(Record):
     attempts: tuple[Attempt, ...]
     device_seconds: float
     wall_seconds: float
+    crps: float | None = None
+    """Of this step's claimed gain against the measured one, nats; None unless both are known."""
+    predictions: PredictionRecord | None = None
+    """Of all claims of the run, to hold it beside."""
 
 
 def story_of(run: StoredRun, node: int) -> Story:
@@ -132,7 +139,13 @@ def story_of(run: StoredRun, node: int) -> Story:
         decisions=tuple(_decision(run, way, ticket) for ticket in tickets), attempts=attempts,
         device_seconds=sum(candidate.device_seconds for candidate in candidates),
         wall_seconds=sum(answer.wall_seconds for answer in answers),
+        crps=_crps(told), predictions=prediction_record(run.state()),
     )  # fmt: skip
+
+
+def _crps(node: NodeRecord) -> float | None:
+    action = node.action
+    return None if action is None or node.gain is None or action.gain_sd <= 0 else crps(action.gain_mean, action.gain_sd, node.gain)
 
 
 def _way(run: StoredRun, node: NodeRecord) -> list[NodeRecord]:

@@ -13,7 +13,7 @@ from ksearch.judge.verdict import Verdict
 from ksearch.llm.spending import spent_on
 from ksearch.report.text import us
 from ksearch.settings import BudgetSettings
-from ksearch.store.events import RunEnded
+from ksearch.store.events import BoundsKnown, RunEnded
 from ksearch.store.fold import RunState
 from ksearch.store.log import EventLog
 
@@ -59,6 +59,10 @@ class RegimeRow(_Out):
     workloads: int
     baseline_us: float
     incumbent_us: float
+    floor_us: float | None = None
+    """What the hardware allows at the least; None where that is not known."""
+    binds: str | None = None
+    """What the floor comes from: memory, compute or launch."""
 
 
 class RunSummary(_Out):
@@ -75,6 +79,10 @@ class RunSummary(_Out):
     baseline_us: float | None
     incumbent: Incumbent | None
     regimes: tuple[RegimeRow, ...]
+    floor_us: float | None = None
+    """Over the full set, by its weights; None where the device's ceilings are not known."""
+    floor_source: str | None = None
+    """measured or datasheet: how the ceilings are known that the floor rests on."""
     budget: dict[str, Resource]
     cost: Cost
 
@@ -99,7 +107,9 @@ def summarise(state: RunState, log: EventLog, ending: RunEnded, solution: Path |
         evaluations=state.evaluations,
         baseline_us=_baseline(state),
         incumbent=incumbent,
-        regimes=() if verdict is None else tuple(_regimes(verdict)),
+        regimes=() if verdict is None else tuple(_regimes(verdict, state.bounds)),
+        floor_us=None if state.bounds is None else state.bounds.floor_us,
+        floor_source=None if state.bounds is None else state.bounds.source,
         budget=budget,
         cost=Cost(
             usd=budget["usd"].spent,
@@ -143,13 +153,18 @@ def _number(value: object) -> float | None:
     return None if value is None else float(str(value))
 
 
-def _regimes(verdict: Verdict) -> Iterable[RegimeRow]:
+def _regimes(verdict: Verdict, bounds: BoundsKnown | None) -> Iterable[RegimeRow]:
     groups: dict[str, list[tuple[float, float, float]]] = {}
     for row in verdict.workloads:
         if row.latency_us is not None and row.baseline_us is not None:
             groups.setdefault(row.regime, []).append((row.weight, row.baseline_us, row.latency_us))
+    floors = {} if bounds is None else {row.regime: row for row in bounds.regimes}
     for regime, rows in groups.items():
-        yield RegimeRow(regime=regime, workloads=len(rows), baseline_us=_mean(rows, 1), incumbent_us=_mean(rows, 2))
+        floor = floors.get(regime)
+        yield RegimeRow(
+            regime=regime, workloads=len(rows), baseline_us=_mean(rows, 1), incumbent_us=_mean(rows, 2),
+            floor_us=None if floor is None else floor.floor_us, binds=None if floor is None else floor.binds,
+        )  # fmt: skip
 
 
 def _mean(rows: Sequence[tuple[float, float, float]], column: int) -> float:
@@ -194,20 +209,30 @@ def _print_incumbent(summary: RunSummary, incumbent: Incumbent, console: object)
     assert isinstance(console, Console)
     assert summary.baseline_us is not None
     table = Table(title=f"latency in us, promoted on the full set, timer {summary.timer}", title_justify="left", box=None, pad_edge=False)
-    for heading in ("regime", "workloads", "baseline", "incumbent", "speed-up"):
+    floor = () if summary.floor_us is None else ("floor", "above it", "bound by")
+    for heading in ("regime", "workloads", "baseline", "incumbent", "speed-up", *floor):
         table.add_column(heading, justify="left" if heading == "regime" else "right")
     for row in summary.regimes:
         table.add_row(
-            row.regime, str(row.workloads), us(row.baseline_us), us(row.incumbent_us), f"{row.baseline_us / row.incumbent_us:.2f}x"
-        )
+            row.regime, str(row.workloads), us(row.baseline_us), us(row.incumbent_us), f"{row.baseline_us / row.incumbent_us:.2f}x",
+            *_against_floor(row.incumbent_us, row.floor_us, row.binds),
+        )  # fmt: skip
     count = str(sum(row.workloads for row in summary.regimes))
-    table.add_row("all", count, us(summary.baseline_us), us(incumbent.latency_us), f"{incumbent.speedup:.2f}x")
+    last = _against_floor(incumbent.latency_us, summary.floor_us, "")
+    table.add_row("all", count, us(summary.baseline_us), us(incumbent.latency_us), f"{incumbent.speedup:.2f}x", *last)
     console.print(table)
+    if summary.floor_us is not None:
+        console.print(f"floor     the least that the hardware allows, ceilings {summary.floor_source}: ksearch profile --run {summary.run}")
     console.print(f"solution  {incumbent.solution}", style=None)
 
 
-def _model_cost(budget: BudgetSettings, uses_models: bool) -> str:
-    if not uses_models:
+def _against_floor(latency_us: float, floor_us: float | None, binds: str | None) -> tuple[str, ...]:
+    """Cells of a row: the floor, the latency over it, what binds there."""
+    return () if floor_us is None else (us(floor_us), f"{latency_us / floor_us:.2f}x", binds or "")
+
+
+def _model_cost(budget: BudgetSettings, asks_models: bool) -> str:
+    if not asks_models:
         return "0 US dollars, 0 tokens (the playbook asks no model)"
     limits = [f"{budget.max_usd:g} US dollars"] if budget.max_usd is not None else []
     limits += [f"{budget.max_tokens:,} tokens"] if budget.max_tokens is not None else []
@@ -224,8 +249,8 @@ def print_dry_run(setup: Setup, as_json: bool) -> None:
             "settings": settings.model_dump(mode="json"), "device": setup.device.spec, "device_name": setup.device.name,
             "languages": setup.target.languages, "family": setup.family_name, "workloads": len(setup.full), "subset": len(setup.subset),
             "cost": {
-                "usd": settings.budget.max_usd if setup.uses_models else 0.0,
-                "tokens": settings.budget.max_tokens if setup.uses_models else 0,
+                "usd": settings.budget.max_usd if setup.asks_models else 0.0,
+                "tokens": settings.budget.max_tokens if setup.asks_models else 0,
                 "max_evaluations": settings.budget.max_evaluations, "max_wall_seconds": settings.budget.max_time_s,
             },
         }  # fmt: skip
@@ -236,5 +261,5 @@ def print_dry_run(setup: Setup, as_json: bool) -> None:
     evaluations, seconds = settings.budget.max_evaluations, settings.budget.max_time_s
     most = f"{evaluations} evaluations" if evaluations is not None else "no limit on evaluations"
     longest = f"{seconds:g} s" if seconds is not None else "no time limit"
-    print(f"cost        {_model_cost(settings.budget, setup.uses_models)}; at most {most}, {longest}")  # noqa: T201
+    print(f"cost        {_model_cost(settings.budget, setup.asks_models)}; at most {most}, {longest}")  # noqa: T201
     print("dry run: nothing was written", file=sys.stderr)  # noqa: T201

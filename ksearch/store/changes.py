@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ksearch.store.events import (
     ArmOpenedEvent,
+    BoundsKnown,
     EditRecord,
     IdeaBanned,
     IdeaUnbanned,
@@ -27,6 +28,7 @@ from ksearch.tree.types import (
     Plan,
     Propose,
     Proposed,
+    Refuted,
     Settled,
     Skipped,
     Ticket,
@@ -36,7 +38,7 @@ from ksearch.tree.types import (
     Write,
     WriteMode,
 )
-from ksearch.worldmodel.document import Edit, Insert, Kind, Merge, Prune, Split, Update
+from ksearch.worldmodel.document import Edit, Insert, Kind, Merge, OperatorFacts, Prune, RegimeFact, Split, Update
 
 _UNMEASURED: dict[str, type[Failed] | type[Skipped] | type[Cancelled]] = {"failed": Failed, "skipped": Skipped, "cancelled": Cancelled}
 
@@ -61,8 +63,8 @@ def to_event(change: Change, gpu_seconds: float = 0.0, evaluations: int = 1) -> 
             return IdeaBanned(idea=idea)
         case Unbanned(idea):
             return IdeaUnbanned(idea=idea)
-        case Foreseen():
-            raise TypeError("a forecast is logged as forecast_made, which the tree's change follows from")
+        case Foreseen() | Refuted():
+            raise TypeError("logged as forecast_made and plan_refuted, which the tree's changes follow from")
 
 
 def _issued_to_event(ticket: Ticket, why: str, gpu_seconds: float, evaluations: int) -> TicketIssued:
@@ -145,6 +147,12 @@ def edit_record(edit: Edit) -> EditRecord:
             return EditRecord(op="merge", ids=ids, texts=(text,))
         case Prune(id):
             return EditRecord(op="prune", ids=(id,))
+
+
+def facts_of(event: BoundsKnown) -> OperatorFacts:
+    """Bounds as the world model's document has them."""
+    regimes = tuple(RegimeFact(row.regime, row.weight, row.floor_us, row.binds) for row in event.regimes)
+    return OperatorFacts(event.op_class, event.floor_us, event.binds, event.source, regimes)
 
 
 def to_edit(record: EditRecord) -> Edit:

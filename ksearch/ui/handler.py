@@ -206,7 +206,8 @@ def _number(query: Mapping[str, str], name: str) -> int:
 def _data(feed: Feed, query: Mapping[str, str]) -> Answer:
     if "seq" in query:
         return Answer(HTTPStatus.OK, feed.moment(_number(query, "seq")))
-    news = feed.data(_number(query, "have") if "have" in query else 0)
+    whole = _number(query, "whole") if "whole" in query else None
+    news = feed.data(_number(query, "have") if "have" in query else 0, whole)
     return Answer(HTTPStatus.NO_CONTENT) if news is None else Answer(HTTPStatus.OK, news)
 
 

@@ -16,7 +16,7 @@ from ksearch.definitions.selection import select_workloads
 from ksearch.definitions.solutions import load_solution, read_solution
 from ksearch.devices import resolve
 from ksearch.errors import BadInput
-from ksearch.judge.verdict import Job, JudgedWorkload
+from ksearch.judge.verdict import Job, JudgedWorkload, Verdict
 from ksearch.store.fold import RunState
 from ksearch.store.journal import read_state
 from ksearch.store.log import EventLog
@@ -29,10 +29,11 @@ UNCONTESTED: Literal["promote"] = "promote"
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a run says of its incumbent: weighted mean latency in microseconds, by workload where it is known."""
+    """What a run says of its incumbent: weighted mean latency in microseconds, and by which timer."""
 
     run: str
     latency_us: float
+    timer: str | None
 
 
 @dataclass(frozen=True)
@@ -121,4 +122,5 @@ def _incumbent(state: RunState, log: EventLog, options: Options) -> Case:
         dataset_root=None if dataset is None else str(dataset),
     )
     comparable = job.device == header.device and options.workloads == "all"
-    return Case(header.run, job, Recorded(header.run, best.latency_us) if comparable else None)
+    timer = Verdict.model_validate_json(log.get_blob(candidate.verdicts["promote"].verdict)).timer
+    return Case(header.run, job, Recorded(header.run, best.latency_us, timer) if comparable else None)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from ksearch.judge.verdict import Stage, Status, Verdict, WorkloadResult
+from ksearch.briefing.verdicts import compiler_text
+from ksearch.judge.verdict import CompileReport, Stage, Status, Verdict, WorkloadResult
 from ksearch.verify.cases import Case
 
 LOG_LINES = 20
@@ -38,7 +39,8 @@ class Proof(_Out):
 class Verified(_Out):
     """One element of `ksearch verify --json`. `latency_us` is the weighted mean over the workloads, None unless it passed.
 
-    With `--run`: `recorded_us` is what the run says, `moved` is latency over that less one (0.02: two per cent slower now).
+    With `--run`: `recorded_us` is what the run says, `moved` is latency over that less one (0.02: two per cent slower now); None
+    where another timer was used, since numbers of two timers are never compared.
     """
 
     solution: str
@@ -48,6 +50,8 @@ class Verified(_Out):
     latency_us: float | None
     baseline_us: float | None
     evidence: Proof
+    compile: CompileReport | None = None
+    """Registers, spills, shared memory, matrix-unit instructions of each kernel, as far as the compiler tells."""
     workloads: tuple[WorkloadResult, ...]
     recorded_us: float | None = None
     moved: float | None = None
@@ -67,10 +71,17 @@ def verified(case: Case, verdict: Verdict) -> Verified:
         latency_us=latency,
         baseline_us=_weighted(baselines) if whole else None,
         evidence=_proof(verdict),
+        compile=verdict.compile,
         workloads=verdict.workloads,
         recorded_us=recorded,
-        moved=None if recorded is None or latency is None else latency / recorded - 1,
+        moved=_moved(case, verdict, latency),
     )
+
+
+def _moved(case: Case, verdict: Verdict, latency: float | None) -> float | None:
+    if case.recorded is None or latency is None or case.recorded.timer != verdict.timer:
+        return None
+    return latency / case.recorded.latency_us - 1
 
 
 def mean_latency(verdict: Verdict) -> float:
@@ -115,7 +126,8 @@ def lines_of(outcome: Verified) -> Iterator[str]:
     proof = outcome.evidence
     rows = {
         "why": proof.message, "workload": proof.workload, "element": proof.element, "seen again by": proof.reproduce,
-        "isolation": ", ".join(proof.isolation) or None, "libraries": ", ".join(proof.libraries) or None, "measured": _measured(outcome),
+        "isolation": ", ".join(proof.isolation) or None, "libraries": ", ".join(proof.libraries) or None,
+        "compiled": None if outcome.compile is None else compiler_text(outcome.compile), "measured": _measured(outcome),
     }  # fmt: skip
     for name, value in rows.items():
         if value:
@@ -129,8 +141,15 @@ def _headline(outcome: Verified) -> str:
     if outcome.latency_us is None:
         return f"{outcome.status}" + ("" if outcome.stage is None else f" at {outcome.stage}")
     speed = "" if outcome.baseline_us is None else f", {outcome.baseline_us / outcome.latency_us:.2f}x its baseline"
-    moved = "" if outcome.moved is None else f"; the run recorded {outcome.recorded_us:.2f} us, it moved by {outcome.moved:+.1%}"
-    return f"PASSED, {outcome.latency_us:.2f} us over {len(outcome.workloads)} workloads{speed}{moved}"
+    return f"PASSED, {outcome.latency_us:.2f} us over {len(outcome.workloads)} workloads{speed}{_against_the_record(outcome)}"
+
+
+def _against_the_record(outcome: Verified) -> str:
+    if outcome.recorded_us is None:
+        return ""
+    if outcome.moved is None:
+        return f"; the run recorded {outcome.recorded_us:.2f} us by another timer, which says nothing here"
+    return f"; the run recorded {outcome.recorded_us:.2f} us, it moved by {outcome.moved:+.1%}"
 
 
 def _measured(outcome: Verified) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,10 +24,12 @@ from ksearch.judge.cuda_timing import DeviceClock
 from ksearch.judge.device_session import DeviceSession
 from ksearch.judge.failures import StageFailure
 from ksearch.judge.inputs import InputSource
+from ksearch.judge.metronome import Metronome, wall_time
 from ksearch.judge.oracles import oracle_for
 from ksearch.judge.reference import Reference
 from ksearch.judge.runner import stub
 from ksearch.judge.runner.cuda_calls import CudaCalls
+from ksearch.judge.runner_handle import Spent
 from ksearch.judge.seeds import Seeds
 from ksearch.judge.verdict import Limits, Stage, Status
 
@@ -57,6 +59,7 @@ class InProcess:
     """A runner without a process: the same messages through JSON, the same code behind them."""
 
     layers: tuple[str, ...] = ()
+    pid = os.getpid()
     log = SimpleNamespace(text="")
 
     def __init__(self, scratch: Path) -> None:
@@ -65,13 +68,11 @@ class InProcess:
     def ask(self, message: dict[str, Any], timeout_s: float, descriptors: tuple[int, ...] = ()) -> dict[str, Any]:
         return stub._perform(json.loads(json.dumps(message)), [os.dup(end) for end in descriptors], self.calls)
 
-    def go(self, timeout_s: float, *, stop: bool = True) -> float:
+    def call(self, timeout_s: float, reveal: Any, collect: Callable[[], None]) -> Spent:
         begin = time.perf_counter()
-        self.calls.run()
-        return time.perf_counter() - begin
-
-    def ping(self, timeout_s: float) -> float:
-        return 1e-5
+        self.calls.prepared()()
+        collect()
+        return Spent(time.perf_counter() - begin, None)
 
     def stop(self) -> None: ...
 
@@ -93,6 +94,8 @@ def sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         spec = BuildSpec(language="python", target_hardware=("cuda",), entry_point=f"{name}.py::run")
         sources = (SourceFile(path=f"{name}.py", content=code),)
         session.load(Solution(name=name, definition=DEFINITION.name, author="test", spec=spec, sources=sources), None)
+        if name != "idle":
+            session.metronome = Metronome(open_session("idle", "def run(*given): pass"), wall_time)
         return session
 
     return open_session
@@ -114,8 +117,10 @@ def test_an_honest_kernel_passes_every_check_and_is_timed(sessions: Any, checker
     times = clock.time(checker, session, WORKLOADS, timed_calls=4)
     assert clock.name == "cuda-events"
     assert all(len(times[workload.uuid].samples_us) == 4 and times[workload.uuid].latency_us > 0 for workload in WORKLOADS)
-    turns = clock.turns(checker, [session, session], WORKLOADS, 0, times)
-    assert turns[0](0).keys() == {workload.uuid for workload in WORKLOADS}
+    readings: list[int] = []
+    found = clock.duel(checker, [session, session], WORKLOADS, 0, times, lambda: readings.append(1))
+    assert [side.keys() for side in found] == [{workload.uuid for workload in WORKLOADS}] * 2
+    assert len(readings) == 4
 
 
 WRONG = {

@@ -25,7 +25,7 @@ def latencies(verdict: Verdict) -> list[float]:
 def test_torch_passes_with_everything_a_verdict_promises(judged: Judged) -> None:
     verdict = judged(HONEST)
     assert all(0.5 < latency < 50_000 for latency in latencies(verdict))
-    assert verdict.timer == "judge-clock"
+    assert verdict.timer in ("cpu-time", "judge-clock")
     assert verdict.hidden in ("partial", "full")
     assert verdict.device is not None
     assert verdict.device.kind == "cpu"
@@ -103,7 +103,7 @@ def test_returned_shape_dtype_and_arity_are_strict(judged: Judged, change: str, 
 
 def test_promotion_needs_a_real_gain(judge_process: JudgeProcess) -> None:
     """Against itself a kernel is never promoted; against one that does the work many times over it is, if the machine held still."""
-    slow = HONEST.replace("    f = x.float()", "    for _ in range(40): f = x.float()")
+    slow = HONEST.replace("    f = x.float()", "    for _ in range(400): f = x.float()")
     same = judge_process.judge(job_of(solution(HONEST), kind="promote", opponent=solution(HONEST + "# again")))
     better = judge_process.judge(job_of(solution(HONEST), kind="promote", opponent=solution(slow)))
     for verdict in (same, better):

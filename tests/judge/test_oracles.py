@@ -9,6 +9,7 @@ from ksearch.definitions.generate import make_inputs
 from ksearch.definitions.schema import Definition, Workload
 from ksearch.judge.oracles import Problem, oracle_for
 from ksearch.judge.oracles.base import DefinitionRefused, Errors
+from ksearch.judge.oracles.measures import Measures
 from ksearch.judge.oracles.tolerance import ROUNDINGS, _compare
 from ksearch.judge.reference import Reference
 from tests.judge.conftest import definition
@@ -124,7 +125,7 @@ def test_the_rounding_of_a_towering_element_is_honest_and_more_is_not() -> None:
     honest, wrong = truth.clone(), truth.clone()
     honest[1, 7] *= 1 + 2.0**-23
     wrong[1, 7] *= 1 + 2.0**-19
-    tight = (1.0, 1e-6)
+    tight = Measures(row=1.0, band=1.0, largest=1e-6, share=1.0)
     rounding = ROUNDINGS * torch.finfo(torch.float32).eps
     assert isinstance(_compare("out", truth, honest, tight, rounding), Errors)
     assert isinstance(_compare("out", truth, wrong, tight, rounding), Problem)
@@ -141,3 +142,39 @@ def test_the_float64_reference_is_not_the_rounded_one() -> None:
     low = reference.in_input_type((x,))
     assert low is not None
     assert low[0].dtype == torch.bfloat16
+
+
+def damaged_band(right: torch.Tensor) -> torch.Tensor:
+    """One tile of columns a little off in every row: too thin to show in a row."""
+    out = right.clone()
+    out[:, 128:192] *= 1 + 1.8e-5
+    return out
+
+
+def damaged_share(right: torch.Tensor) -> torch.Tensor:
+    """Everything a little too small, as when a sliver of every sum is skipped."""
+    return right * (1 - 4e-6)
+
+
+@pytest.mark.parametrize(("damage", "word"), [(damaged_band, "cluster"), (damaged_share, "lean")])
+def test_errors_with_a_structure_fail_where_rounding_passes(damage, word: str) -> None:  # type: ignore[no-untyped-def]
+    found = small("return x.repeat(1, 128) * 0.7")
+    oracle = oracle_for(found, Reference(found))
+    x = torch.rand(64, 8) + 1
+    expectation = oracle.expect("w", (x,))
+    exact = Reference(found).in_float64((x,), Reference(found).as_written((x,)))[0]
+    assert isinstance(oracle.check(expectation, [exact.float()]), Errors)
+    wrong = oracle.check(expectation, [damage(exact).float()])
+    assert isinstance(wrong, Problem)
+    assert word in wrong.message
+
+
+def test_topk_takes_the_scores_own_size_for_its_unit(topk) -> None:  # type: ignore[no-untyped-def]
+    """Swapping the last fiftieth of the choice for the tokens after it moves scores by a hundredth: once enough to pass."""
+    oracle, expectation, _, right = topk
+    row = expectation.content[1]
+    order = row.scores.sort(descending=True).indices
+    lazy = right.clone()
+    positions = torch.cat([order[:2007], order[2048:2089]])
+    lazy[1] = (row.pages[positions // 64] * 64 + positions % 64).to(torch.int32)
+    assert isinstance(oracle.check(expectation, [lazy]), Problem)

@@ -33,7 +33,7 @@ def without_a_device(patch: Callable[[Any, str, Any], None]) -> None:
     patch(torch.cuda, "Event", Event)
     patch(torch.cuda, "synchronize", lambda *_: None)
     patch(torch.cuda, "set_device", lambda *_: None)
-    patch(measuring, "flush_bytes", lambda: 1024)
+    patch(measuring, "FLUSH_BYTES", 1024)
 
 
 def prepare(number: int, plan: MeasurePlan) -> tuple[Greeting, Measure]:

@@ -14,10 +14,10 @@ from ksearch.definitions.schema import BuildSpec, Definition, Solution, SourceFi
 from ksearch.devices import Device
 from ksearch.evaluators.fake import FakeEvaluator
 from ksearch.judge.verdict import JUDGE_VERSION, JudgedWorkload
+from ksearch.parts import Parts
 from ksearch.prepare import ModelParts, Setup, jobs_of, model_parts
 from ksearch.search import Search
 from ksearch.settings import Settings
-from ksearch.steps import Parts
 from ksearch.store.events import Opened, RunCreated, RunEnded
 from ksearch.store.fold import RunState
 from ksearch.store.journal import Journal
@@ -48,6 +48,7 @@ class Bench:
     url: str
     changes: dict[str, Any] = field(default_factory=dict)
     parallel: int = 2
+    name: str = "r"
     stop: threading.Event = field(default_factory=threading.Event)
     journal: Journal | None = None
 
@@ -73,7 +74,7 @@ class Bench:
     def create(self) -> Journal:
         log, settings = EventLog.create(self.folder / "run.sqlite"), self.settings()
         header = RunCreated(
-            run="r", ksearch_version="0", judge_version=JUDGE_VERSION, settings=log.put_blob(settings.model_dump_json().encode()),
+            run=self.name, ksearch_version="0", judge_version=JUDGE_VERSION, settings=log.put_blob(settings.model_dump_json().encode()),
             definition="", definition_name="toy", workloads="", subset="", baseline=None, start=None, seed=1, device="cpu",
             device_name="cpu", family=None,
         )  # fmt: skip

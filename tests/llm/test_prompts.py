@@ -150,7 +150,7 @@ def test_lessons_are_kept_and_shown_unless_switched_off(tmp_path: Path, world_mo
         text = prompt_of(body)
         if task_of(body) == "plan":
             edits: list[Any] = [lesson] if "measured 2.00x" in text and "tiles pay" not in text else []
-            return plan([proposal(f"idea_{len(text)}")], edits)
+            return plan([proposal("idea", parameter=str(len(text)))], edits)
         return write(code(2.0 if "attempt 1" in text else 1.0, f"m{len(text)}"))
 
     with serving(brain) as server:

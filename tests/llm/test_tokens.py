@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,8 +22,8 @@ from ksearch.definitions.catalog import load_definition, workloads_for
 from ksearch.definitions.regimes import stratified
 from ksearch.devices import Device
 from ksearch.llm.spending import spent_by_node, spent_by_role, spent_on
+from ksearch.parts import Parts
 from ksearch.prepare import ModelParts, Setup
-from ksearch.steps import Parts
 from tests.llm.brain import about, plan, proposal, task_of
 from tests.llm.conftest import Bench
 from tests.llm.messages_server import Body, Error, Say, prompt_of, serving, text, tool
@@ -49,8 +50,9 @@ class Engineer:
         if chance.random() < 0.05:
             return Say([text("Let me think about this kernel. " * 20)])
         if task_of(body) == "plan":
+            asked = int(re.search(r"Propose (\d+) next", prompt_of(body))[1])  # type: ignore[index]
             lesson = {"op": "insert", "kind": "question", "ids": [], "texts": [PROSE], "refuted_by": "", "nodes": []}
-            return plan([proposal(f"idea_{number}_{i}", intent=PROSE * 2, rationale=PROSE * 2) for i in range(4)], [lesson])
+            return plan([proposal(f"idea_{number}_{i}", intent=PROSE * 2, rationale=PROSE * 2) for i in range(asked)], [lesson])
         fail = "RUNTIME_ERROR" if chance.random() < 0.2 else None
         return Say([tool("edit_solution", {"edits": self._edits(body, number, chance, fail), **about()})])
 

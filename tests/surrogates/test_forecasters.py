@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from ksearch.surrogates.answers import ToolCall, schema
 from ksearch.surrogates.ensemble import Ensemble
-from ksearch.surrogates.language import SYSTEM, LanguageModel, ToolCall, schema
+from ksearch.surrogates.language import LanguageModel
 from ksearch.surrogates.neighbours import Neighbours
 from ksearch.surrogates.prior import prior_forecast
+from ksearch.surrogates.prompts import SYSTEM
 from ksearch.surrogates.quantities import ASKED
 from ksearch.surrogates.registry import MissingPart, forecaster_named
 from ksearch.surrogates.statistical import Statistical
@@ -110,8 +112,8 @@ class Model:
         return tuple(ToolCall(self.answers[index % len(self.answers)], 100, 0.001) for index in range(samples))
 
 
-def row(d50: float = -0.2, p: float = 0.9) -> dict[str, float]:
-    return {"p_passes": p, "d10": d50 - 0.1, "d50": d50, "d90": d50 + 0.1}
+def row(d50: float = -0.2, p: float = 0.9, number: int = 0) -> dict[str, float]:
+    return {"candidate": number, "p_passes": p, "d10": d50 - 0.1, "d50": d50, "d90": d50 + 0.1}
 
 
 def answer(*rows: object) -> Mapping[str, Any]:
@@ -119,7 +121,7 @@ def answer(*rows: object) -> Mapping[str, Any]:
 
 
 def test_several_candidates_of_one_parent_share_a_call_and_its_cost() -> None:
-    model = Model([answer(row(-0.1), row(-0.5))])
+    model = Model([answer(row(-0.5, number=1), row(-0.1))])
     forecaster = LanguageModel(model)
     said = forecaster.forecast_many([asked(sample(0, ["fuse"])), asked(sample(1, ["cache"]))])
     assert [one.d50 for one in said if one] == [-0.1, -0.5]
@@ -142,6 +144,7 @@ def test_the_same_question_is_asked_and_paid_once() -> None:
     [
         None, {}, answer(), answer("fast"), answer({"p_passes": 0.9}), answer({**row(), "p_passes": 1.2}), answer({**row(), "d10": 0.5}),
         answer({**row(), "d50": math.nan}), answer({**row(), "d50": "fast"}), answer({**row(), "d50": True}), {"candidates": "none"},
+        answer(row(number=1)), answer(row(), row(-0.5)), answer({**row(), "candidate": False}),
     ],
 )  # fmt: skip
 def test_an_answer_that_is_no_use_becomes_the_prior_and_is_counted(bad: Mapping[str, Any] | None) -> None:
@@ -167,8 +170,8 @@ def test_prompt_and_schema_ask_for_the_same_quantities_and_leak_no_outcome() -> 
     forecaster = LanguageModel(model)
     forecaster.learn(sample(7, ["vector"]))
     forecaster.forecast(replace(sample(0, ["fuse"]), reward=0.123456))
-    required = schema(1)["properties"]["candidates"]["items"]["required"]
-    assert required == [quantity.name for quantity in ASKED]
+    required = schema()["properties"]["candidates"]["items"]["required"]
+    assert required == ["candidate", *(quantity.name for quantity in ASKED)]
     assert all(quantity.line in SYSTEM for quantity in ASKED)
     assert "vector" in model.prompts[0]
     assert "0.123" not in model.prompts[0]

@@ -117,6 +117,14 @@ class TreeMachine(RuleBasedStateMachine):
         self.logged.guide(Unbanned(idea) if lift else Banned(idea))
         assert (idea in self.logged.tree.bans) != lift
 
+    @rule(data=st.data())
+    def refute(self, data: st.DataObject) -> None:
+        """Any proven plans, each with any of those that were built on it: the rest of these stands, but waits."""
+        proven = [view.id for view in self.logged.tree.nodes() if view.own.best is not None and view.parent is not None]
+        if proven:
+            self.logged.refute(*data.draw(st.lists(st.sampled_from(proven), min_size=1, max_size=3, unique=True)))
+            self.best = self.logged.tree.incumbent_reward
+
     @rule()
     def remember(self) -> None:
         self.snapshots.append((len(self.logged.log), self.logged.tree.snapshot()))
@@ -151,8 +159,10 @@ class TreeMachine(RuleBasedStateMachine):
     def values_lie_in_the_hull_of_their_terms(self) -> None:
         views = list(self.logged.tree.nodes())
         for view in views:
-            parent_own = views[view.parent or 0].own.best
-            assert parent_own is not None
+            base = views[view.parent or 0]
+            while base.own.best is None:
+                base = views[base.parent or 0]
+            parent_own = base.own.best
             terms = [view.prior_value, *self.measured_below(views, view)]
             terms += [parent_own - DEFAULTS.failure_cost] * (view.subtree.failed > 0)
             assert min(terms) - TOLERANCE <= view.mean <= max(terms) + TOLERANCE
@@ -184,9 +194,15 @@ class TreeMachine(RuleBasedStateMachine):
         views = list(self.logged.tree.nodes())
         deepest = min(DEFAULTS.max_depth, self.logged.tree.policy.max_depth or DEFAULTS.max_depth)
         legal: dict[NodeId, bool] = {}
+        waiting: set[NodeId] = set()
+        for view in views:
+            if view.parent is not None and (view.parent in waiting or views[view.parent].own.best is None):
+                waiting.add(view.id)
         for view in reversed(views):
             proposing = any(isinstance(ticket, Propose) for ticket in view.open_tickets)
-            if view.own.best is None:
+            if view.id in waiting:
+                legal[view.id] = False
+            elif view.own.best is None:
                 legal[view.id] = view.status is NodeStatus.UNPROVEN and not view.open_tickets
             else:
                 may_ask = not proposing and view.fruitless < DEFAULTS.fruitless_limit and view.depth < deepest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import replace
 
 import pytest
@@ -241,3 +242,19 @@ def test_asking_for_less_than_nothing_is_an_error(one_arm: Logged) -> None:
     assert one_arm.ask(0) == ()
     with pytest.raises(ValueError, match="-1"):
         one_arm.ask(-1)
+
+
+def test_no_more_planners_are_asked_than_allowed() -> None:
+    """Until one answers, a step that would ask another waits; with the ideas there, writing goes on."""
+    logged = new_tree()
+    logged.propose(*actions((0.5, 0.4, 0.3)))
+    for node in (1, 2, 3):
+        logged.write(Measured(0.1 * node), node=NodeId(node))
+    chance, tree = random.Random(0), logged.tree
+    asking = [ticket for ticket in tree.open_tickets() if isinstance(ticket, Propose)]
+    more = tree.ask(4, chance, most_asking=len(asking) + 1)
+    assert [type(ticket) for ticket in more.tickets] == [Propose]
+    assert tree.ask(4, chance, most_asking=len(asking) + 1).tickets == ()
+    assert not tree.exhausted
+    tree.tell(more.tickets[0].ticket, Proposed(actions((0.2, 0.1), technique="new")))
+    assert any(isinstance(ticket, Write) for ticket in tree.ask(2, chance, most_asking=len(asking) + 1).tickets)

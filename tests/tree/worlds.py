@@ -66,6 +66,9 @@ class Logged:
     def guide(self, wish: Pinned | Unpinned | Banned | Unbanned) -> None:
         self.log += self.tree.guide(wish)
 
+    def refute(self, *nodes: NodeId, stage: str = "hidden") -> None:
+        self.log += self.tree.refute(nodes, stage)
+
     def propose(self, *offered: Action, node: NodeId | None = None) -> Propose:
         """Answer the Propose ticket in flight, or else the next one."""
         ticket = next((ticket for ticket in self.tree.open_tickets() if isinstance(ticket, Propose)), None) or self.ask()[0]

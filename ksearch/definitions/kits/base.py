@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ksearch.definitions.kits.work import Work, drawn_lengths, undeclared_work
 from ksearch.definitions.schema import Definition, InputSpec, RandomInput, Recipe, ScalarInput, ValueKind, Workload
 from ksearch.errors import BadInput
 
@@ -89,8 +90,7 @@ class Draw:
         """The recipe's lengths, else lengths drawn from the workload's uuid: every call on a workload does the same work."""
         given = self.recipe.lengths
         if not given:
-            source = random.Random(self.workload.uuid)
-            return [source.randint(least, most) for _ in range(count)]
+            return drawn_lengths(self.workload, count, least, most)
         if len(given) != count or max(given, default=0) > most:
             raise BadInput(
                 f"workload {self.workload.uuid} of {self.definition.name}: the recipe's lengths must be {count} numbers up to {most}, "
@@ -125,6 +125,8 @@ class OperatorKit:
     invariant: tuple[str, ...] = ()
     refresh: Callable[[Draw, Tensors], Tensors] | None = None
     """Cheaper than `generate` where earlier inputs help: new values in new storage from a call's inputs (by name)."""
+    work: Callable[[Definition, Workload], Work] = undeclared_work
+    """Least bytes and operations of a call, for bounds: which inputs must be read is known to the operator alone."""
 
     def recognises(self, definition: Definition) -> bool:
         axes_fit = self.axes <= set(definition.var_axes) and self.constants <= definition.const_axes.keys()

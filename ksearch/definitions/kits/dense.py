@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from ksearch.definitions.kits.base import Buckets, Draw, OperatorKit, Tensors
-from ksearch.definitions.schema import ValueKind
+from ksearch.definitions.kits.work import Unit, Work, streamed
+from ksearch.definitions.schema import Definition, ValueKind, Workload
 
 _KINDS: tuple[ValueKind, ...] = ("normal", "scaled", "offset", "heavy", "rows")
 """Values of the hidden workloads: a kernel that leans on mean 0 or variance 1 fails one of them."""
@@ -37,12 +40,37 @@ def fp8_gemm_inputs(draw: Draw) -> Tensors:
     }
 
 
+def _elements(definition: Definition, workload: Workload, tensor: str) -> int:
+    return math.prod(definition.shape_of(tensor, workload.axes) or ())
+
+
+def rmsnorm_work(definition: Definition, workload: Workload) -> Work:
+    """Four operations an element: a square and its sum, the row's factor, the weight; one more where a residual is added."""
+    each = 5 if "residual" in definition.inputs else 4
+    return streamed(definition, workload, ("vector_fp32", each * float(_elements(definition, workload, "hidden_states"))))
+
+
+def softmax_work(definition: Definition, workload: Workload) -> Work:
+    """Four operations an element: subtract, exponential, sum, scale. (The row's largest needs no pass of its own: it can go along.)"""
+    return streamed(definition, workload, ("vector_fp32", 4.0 * _elements(definition, workload, "logits")))
+
+
+def gemm_work(definition: Definition, workload: Workload) -> Work:
+    """2 M N K operations on the matrix units of A's element type (float32 fits the tf32 units)."""
+    m, k = definition.shape_of("A", workload.axes) or (0, 0)
+    n = (definition.shape_of("B", workload.axes) or (0, 0))[0]
+    return streamed(definition, workload, (_UNITS.get(definition.inputs["A"].dtype, "tensor_half"), 2.0 * m * n * k))
+
+
+_UNITS: dict[str, Unit] = {"float8_e4m3fn": "tensor_fp8", "float8_e5m2": "tensor_fp8", "int8": "tensor_fp8", "float32": "tensor_tf32"}
+
 _ROWS = Buckets("batch_size", "b", (16, 1024))
 _M = Buckets("M", "m", (16, 512))
 
 KITS = (
     OperatorKit(
         name="rmsnorm",
+        work=rmsnorm_work,
         op_type="rmsnorm",
         axes=frozenset({"batch_size"}),
         inputs=frozenset({"hidden_states", "weight"}),
@@ -53,6 +81,7 @@ KITS = (
     ),
     OperatorKit(
         name="softmax",
+        work=softmax_work,
         op_type="softmax",
         axes=frozenset({"batch_size"}),
         inputs=frozenset({"logits"}),
@@ -63,6 +92,7 @@ KITS = (
     ),
     OperatorKit(
         name="gemm_fp8",
+        work=gemm_work,
         op_type="gemm",
         axes=frozenset({"M"}),
         inputs=frozenset({"A", "A_scale", "B", "B_scale"}),
@@ -74,6 +104,7 @@ KITS = (
     ),
     OperatorKit(
         name="gemm",
+        work=gemm_work,
         op_type="gemm",
         axes=frozenset({"M"}),
         inputs=frozenset({"A", "B"}),

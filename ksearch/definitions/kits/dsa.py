@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ksearch.definitions.kits.base import Buckets, Draw, HiddenCases, OperatorKit, Tensors
+from ksearch.definitions.kits.work import (
+    Work,
+    distinct,
+    drawn_lengths,
+    element_bytes,
+    is_generated,
+    tensor_bytes,
+    undeclared_work,
+    written,
+)
 from ksearch.definitions.schema import Definition, Recipe, Workload
 from ksearch.errors import BadInput
 
@@ -83,8 +94,7 @@ def _requests(draw: Draw, num_pages: int, page_size: int) -> dict[str, torch.Ten
     import torch
 
     batch, columns = draw.shape("block_table")
-    most = min(columns, num_pages) if not draw.recipe.lengths else columns
-    lengths = draw.lengths(batch, 1, most * page_size)
+    lengths = draw.lengths(batch, 1, _most_pages(columns, num_pages, draw.recipe) * page_size)
     if (needed := -(-max(lengths, default=0) // page_size)) > num_pages:
         raise BadInput(f"workload {draw.workload.uuid}: a request needs {needed} distinct pages, the cache has {num_pages}")
     q = draw.normal(*draw.shape("q_index_fp8"))
@@ -97,6 +107,11 @@ def _requests(draw: Draw, num_pages: int, page_size: int) -> dict[str, torch.Ten
         "seq_lens": torch.tensor(lengths, dtype=torch.int32, device=draw.device),
         "block_table": page_table(draw, batch, columns, num_pages),
     }
+
+
+def _most_pages(columns: int, num_pages: int, recipe: Recipe) -> int:
+    """Pages of the longest row that may be drawn: one that never repeats a page, unless the recipe asks for its lengths."""
+    return columns if recipe.lengths else min(columns, num_pages)
 
 
 def _raise_last_pages(keys: torch.Tensor, requests: Tensors) -> None:
@@ -129,6 +144,27 @@ def topk_size(definition: Definition, workload: Workload) -> float:
     """Longest row first, all tokens second: the longest decides when rows run side by side."""
     total = sum(workload.recipe.lengths) or workload.axes["batch_size"] * workload.axes["max_num_pages"] * _page_size(definition)
     return _longest(definition, workload) + total * 1e-6
+
+
+def topk_work(definition: Definition, workload: Workload) -> Work:
+    """Lengths, and of the block table what is in use; for rows over topk also their queries, weights and the tokens of their pages.
+
+    A row that fits into topk needs no score: all its tokens are chosen. A token of the cache is `head_dim` bytes and its float32
+    scale; tokens after a row's end needn't be read. 2 H D operations a scored token on the fp8 matrix units.
+    """
+    if not is_generated(workload, "seq_lens"):
+        return undeclared_work(definition, workload)
+    topk, page, axes = definition.const_axes["topk"], _page_size(definition), workload.axes
+    _, heads, dim = definition.shape_of("q_index_fp8", axes) or (0, 0, 0)
+    packed = (definition.shape_of("k_index_cache_fp8", axes) or (0,))[-1]
+    most = _most_pages(axes["max_num_pages"], axes["num_pages"], workload.recipe) * page
+    lengths = list(workload.recipe.lengths) or drawn_lengths(workload, axes["batch_size"], 1, most)
+    scored = [length for length in lengths if length > topk]
+    table = sum(math.ceil(length / page) for length in lengths) * element_bytes(definition, "block_table")
+    queries = len(scored) * heads * (dim * element_bytes(definition, "q_index_fp8") + element_bytes(definition, "weights"))
+    tokens = distinct(scored, axes["num_pages"] * page, shared=workload.recipe.pages == "shared")
+    read = tensor_bytes(definition, workload, ["seq_lens"]) + table + queries + tokens * packed
+    return Work(read, written(definition, workload), (("tensor_fp8", 2.0 * heads * dim * sum(scored)),))
 
 
 def topk_hidden(cases: HiddenCases) -> Sequence[Workload]:
@@ -175,6 +211,25 @@ def attention_inputs(draw: Draw) -> Tensors:
     }
 
 
+def attention_work(definition: Definition, workload: Workload) -> Work:
+    """All indices (only they tell which are valid), queries of tokens with any, and each chosen cache entry once.
+
+    A chosen entry costs a head 2 (C + R) operations for its score and 2 C for its value, C the latent and R the rotary width.
+    """
+    if not is_generated(workload, "sparse_indices"):
+        return undeclared_work(definition, workload)
+    axes, topk = workload.axes, definition.const_axes["topk"]
+    tokens, heads, latent = definition.shape_of("q_nope", axes) or (0, 0, 0)
+    rotary = (definition.shape_of("q_pe", axes) or (0,))[-1]
+    entries = axes["num_pages"] * _page_size(definition)
+    counts = list(workload.recipe.lengths) or drawn_lengths(workload, tokens, 1, min(topk, entries))
+    attending = sum(count > 0 for count in counts)
+    queries = attending * heads * (latent + rotary) * element_bytes(definition, "q_nope")
+    cache = distinct(counts, entries) * (latent + rotary) * element_bytes(definition, "ckv_cache")
+    read = tensor_bytes(definition, workload, ["sparse_indices"]) + queries + cache
+    return Work(read, written(definition, workload), (("tensor_half", 2.0 * heads * (2 * latent + rotary) * sum(counts)),))
+
+
 def attention_hidden(cases: HiddenCases) -> Sequence[Workload]:
     """Tokens without any valid index, one, all; peaked softmax."""
     topk, num_pages = cases.definition.const_axes["topk"], cases.greatest("num_pages")
@@ -200,6 +255,7 @@ _TOKENS = Buckets("num_tokens", "t", (2, 8))
 KITS = (
     OperatorKit(
         name="dsa_topk",
+        work=topk_work,
         op_type="dsa_paged",
         axes=frozenset({"batch_size", "max_num_pages", "num_pages"}),
         inputs=frozenset({"q_index_fp8", "k_index_cache_fp8", "weights", "seq_lens", "block_table"}),
@@ -212,6 +268,7 @@ KITS = (
     ),
     OperatorKit(
         name="dsa_attention",
+        work=attention_work,
         op_type="dsa_paged",
         axes=frozenset({"num_tokens", "num_pages"}),
         inputs=frozenset({"q_nope", "q_pe", "ckv_cache", "kpe_cache", "sparse_indices"}),

@@ -6,7 +6,8 @@ import random
 from collections.abc import Sequence
 
 from ksearch.definitions.kits.base import Buckets, Draw, HiddenCases, OperatorKit, Tensors
-from ksearch.definitions.schema import Recipe, Workload
+from ksearch.definitions.kits.work import Work, streamed
+from ksearch.definitions.schema import Definition, Recipe, Workload
 from ksearch.errors import BadInput
 
 
@@ -61,6 +62,21 @@ def prefill_inputs(draw: Draw) -> Tensors:
     return {**recurrence_inputs(draw), "cu_seqlens": torch.tensor(offsets, dtype=torch.int64, device=draw.device)}
 
 
+def decode_work(definition: Definition, workload: Workload) -> Work:
+    """Everything read and written once. On each state of V x K: two products with it (S k, S q), then decay and a rank-one update."""
+    batch, heads, v, k = definition.shape_of("state", workload.axes) or (0, 0, 0, 0)
+    state = float(batch * heads * v * k)
+    return streamed(definition, workload, ("tensor_tf32", 4 * state), ("vector_fp32", 3 * state))
+
+
+def prefill_work(definition: Definition, workload: Workload) -> Work:
+    """Everything read and written once. For each token and head, whatever the chunking, a product with the state before it and an outer
+    product into the state after it: 4 V K, on the units of the queries' type. What chunks cost among themselves isn't counted."""
+    _, _, v, k = definition.shape_of("state", workload.axes) or (0, 0, 0, 0)
+    tokens, heads, _ = definition.shape_of("v", workload.axes) or (0, 0, 0)
+    return streamed(definition, workload, ("tensor_half", 4.0 * tokens * heads * v * k))
+
+
 def decode_hidden(cases: HiddenCases) -> Sequence[Workload]:
     return cases.each("batch_size", ("normal", "long_memory", "scaled", "heavy", "normal"))
 
@@ -93,6 +109,7 @@ _SHARED_INPUTS = frozenset({"q", "k", "v", "state", "A_log", "a", "dt_bias", "b"
 KITS = (
     OperatorKit(
         name="gdn_prefill",
+        work=prefill_work,
         op_type="gdn",
         axes=frozenset({"total_seq_len", "num_seqs", "len_cu_seqlens"}),
         inputs=_SHARED_INPUTS | {"cu_seqlens"},
@@ -104,6 +121,7 @@ KITS = (
     ),
     OperatorKit(
         name="gdn_decode",
+        work=decode_work,
         op_type="gdn",
         axes=frozenset({"batch_size"}),
         inputs=_SHARED_INPUTS,

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from ksearch.definitions.kits.base import Draw, HiddenCases, OperatorKit, Tensors
+from ksearch.definitions.kits.work import tensor_bytes
 from ksearch.definitions.schema import Definition, Recipe, ValueKind, Workload
-
-BITS = {"float32": 32, "int32": 32, "int64": 64, "float16": 16, "bfloat16": 16, "int16": 16, "float4_e2m1": 4}
-"""Bits of an element; 8 for the rest."""
 
 DRAWN = frozenset({"float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "int8", "bool"})
 """Element types that mean numbers. int16, int32 and int64 are mostly indices, offsets or lengths, float4 is packed."""
@@ -18,8 +15,7 @@ _KINDS: tuple[ValueKind, ...] = ("normal", "scaled", "offset", "heavy")
 
 
 def input_bytes(definition: Definition, workload: Workload) -> float:
-    shapes = {name: definition.shape_of(name, workload.axes) for name in definition.inputs}
-    return sum(math.prod(shape) * BITS.get(definition.inputs[name].dtype, 8) / 8 for name, shape in shapes.items() if shape)
+    return tensor_bytes(definition, workload, definition.inputs)
 
 
 def size_regime(definition: Definition, workload: Workload) -> str:

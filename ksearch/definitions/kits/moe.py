@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ksearch.definitions.kits.base import Buckets, Draw, HiddenCases, OperatorKit, Tensors
-from ksearch.definitions.schema import ScalarInput, Workload
+from ksearch.definitions.kits.work import Work, distinct, tensor_bytes, written
+from ksearch.definitions.schema import Definition, ScalarInput, Workload
 
 
 def moe_inputs(draw: Draw) -> Tensors:
@@ -36,6 +37,31 @@ def _logits(draw: Draw) -> Any:
     return logits
 
 
+CHOSEN = 8
+"""Experts that a token is routed to."""
+
+
+def moe_work(definition: Definition, workload: Workload) -> Work:
+    """Routing whole; hidden states of tokens with a local expert, weights of experts with a token: both as expected of even routing.
+
+    A token comes to a local expert with probability 8 / E for each, E the number of experts. Generated inputs send the first token to
+    local experts, which only adds to this. 2 (2 I + I) H operations a routed token on the fp8 matrix units, for I the intermediate and
+    H the hidden width.
+    """
+    tokens, experts = definition.shape_of("routing_logits", workload.axes) or (0, 0)
+    local, hidden, intermediate = definition.shape_of("gemm2_weights", workload.axes) or (0, 0, 0)
+    if not tokens or not experts:
+        return Work(0.0, written(definition, workload))
+    hit = distinct([local * min(1.0, CHOSEN / experts)] * tokens, local)
+    weights = ("gemm1_weights", "gemm1_weights_scale", "gemm2_weights", "gemm2_weights_scale")
+    reached = tokens * (1.0 - (1.0 - min(1.0, local / experts)) ** CHOSEN)
+    states = reached / tokens * tensor_bytes(definition, workload, ("hidden_states", "hidden_states_scale"))
+    routing = tensor_bytes(definition, workload, ("routing_logits", "routing_bias"))
+    read = routing + states + tensor_bytes(definition, workload, weights) * hit / max(local, 1)
+    routed = tokens * CHOSEN * local / experts
+    return Work(read, written(definition, workload), (("tensor_fp8", 6.0 * routed * intermediate * hidden),))
+
+
 def moe_hidden(cases: HiddenCases) -> Sequence[Workload]:
     """Token counts at the ends, beside them and between; all tokens on few experts, so that groups are ragged."""
     return cases.each("seq_len", ("normal", "clustered", "heavy", "scaled"))
@@ -53,6 +79,7 @@ _INPUTS = frozenset(
 KITS = (
     OperatorKit(
         name="moe_fp8",
+        work=moe_work,
         op_type="moe",
         axes=frozenset({"seq_len"}),
         inputs=_INPUTS,

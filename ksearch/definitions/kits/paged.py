@@ -8,8 +8,9 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from ksearch.definitions.kits.base import Buckets, Draw, HiddenCases, OperatorKit, Tensors
-from ksearch.definitions.kits.gdn import packed_lengths
-from ksearch.definitions.schema import Recipe, Workload
+from ksearch.definitions.kits.gdn import packed_lengths, split
+from ksearch.definitions.kits.work import Work, distinct, is_generated, tensor_bytes, undeclared_work, written
+from ksearch.definitions.schema import Definition, Recipe, Workload
 from ksearch.errors import BadInput
 
 if TYPE_CHECKING:
@@ -44,6 +45,38 @@ def _pages(draw: Draw, num_pages: int) -> torch.Tensor:
     return torch.randperm(num_pages, generator=draw.generator, device=draw.device)
 
 
+_CACHES = ("k_cache", "v_cache", "ckv_cache", "kpe_cache")
+
+
+def decode_work(definition: Definition, workload: Workload) -> Work:
+    """Queries and the tables whole, each page in use once. Every head that asks costs a cached element two operations.
+
+    Grouped-query attention reads a key or value for several query heads; latent attention uses the latent twice, as key and as value.
+    A request's last page may be partly filled: one token of it is counted, which is exact for pages of one token.
+    """
+    if not is_generated(workload, "kv_indptr"):
+        return undeclared_work(definition, workload)
+    axes, page = workload.axes, definition.const_axes["page_size"]
+    lengths = list(workload.recipe.lengths) or split(axes["num_kv_indices"], axes["batch_size"], random.Random(workload.uuid))
+    counts = [(length - 1) * page + 1 for length in lengths if length]
+    used = distinct(counts, axes["num_pages"] * page, shared=workload.recipe.pages == "shared")
+    caches = [name for name in _CACHES if name in definition.inputs]
+    whole = tensor_bytes(definition, workload, caches)
+    small = tensor_bytes(definition, workload, [name for name in definition.inputs if name not in caches])
+    share = used / max(1, axes["num_pages"] * page)
+    return Work(small + share * whole, written(definition, workload), (("tensor_half", _operations(definition, workload) * sum(counts)),))
+
+
+def _operations(definition: Definition, workload: Workload) -> float:
+    """Of all query heads on one cached token: two for each element of its key, two for each of its value."""
+    if "q" in definition.inputs:
+        _, heads, dim = definition.shape_of("q", workload.axes) or (0, 0, 0)
+        return 4.0 * heads * dim
+    _, heads, latent = definition.shape_of("q_nope", workload.axes) or (0, 0, 0)
+    rotary = (definition.shape_of("q_pe", workload.axes) or (0,))[-1]
+    return 2.0 * heads * (2 * latent + rotary)
+
+
 def decode_hidden(cases: HiddenCases) -> Sequence[Workload]:
     """Requests without a token, of one, ragged; the same pages for all; peaked softmax."""
     rng, num_pages = cases.rng, cases.greatest("num_pages")
@@ -74,6 +107,7 @@ _AXES = frozenset({"batch_size", "num_pages", "len_indptr", "num_kv_indices"})
 def _kit(name: str, inputs: set[str]) -> OperatorKit:
     return OperatorKit(
         name=name,
+        work=decode_work,
         op_type=name.removesuffix("_decode"),
         axes=_AXES,
         constants=frozenset({"page_size"}),

@@ -1,20 +1,24 @@
 """The general oracle: error against a float64 reference, compared with what honest arithmetic would give.
 
-With e = out - ref64, two measures: for each row (last axis) ||e|| / ||ref||, and over the whole output max |e| / rms(ref).
-Each may be at most 3 times the worst of the operator's honest variants on the same kind of inputs: the reference as written
-(float32 inside, rounded to the output type), and for 16- and 8-bit inputs also with intermediates in the input type. A floor
-for each output type keeps an honest variant that happens to be exact from making every other summation order wrong.
-Integers and booleans must be equal.
+With e = out - ref64, four measures: for each row (last axis) ||e|| / ||ref||; the same for each band of 64 columns, through
+all rows; over the whole output max |e| / rms(ref); and the share of the reference that is missing, |<e, ref>| / ||ref||^2.
+Rounding is spread evenly and leans to no side; skipped work is not: a tile left out stands out in its row or its band, and a
+scale that is off, or a term left out of every sum, shows in the share. Each measure may be at most 3 times the worst of the
+operator's honest variants on the same kind of inputs: the reference as written (float32 inside, rounded to the output type),
+and for 16- and 8-bit inputs also with intermediates in the input type. A floor for each output type keeps an honest variant
+that happens to be exact from making every other summation order wrong. Integers and booleans must be equal.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from ksearch.definitions.schema import Definition
 from ksearch.judge.oracles.base import DefinitionRefused, Draw, Errors, Expectation, Problem
+from ksearch.judge.oracles.measures import BAND, Measures, all_finite, errors_of, floors, rows_of
 from ksearch.judge.reference import Reference
 from ksearch.judge.verdict import Status
 
@@ -27,18 +31,13 @@ ROUNDINGS = 4.0
 towers over all others (a peaked softmax), that is more than three times an honest variant's worst error, which may be exact there."""
 LEARNING_SEEDS = (1, 2, 3)
 """Several, because one rounding that all rows share (a scale in bfloat16) happens to be exact in some draws."""
-ROW_FLOORS = {"float64": 1e-12, "float32": 2.0**-16, "float16": 2.0**-10, "bfloat16": 2.0**-8}
-"""Least row tolerance. float32: some hundred roundings, well below tf32's 2^-11; 16-bit: one unit in the last place."""
-ROW_FLOOR_8BIT = 2.0**-3
-GLOBAL_OVER_ROW = 5.0
-"""The largest of many errors, over their root mean square: normals reach 4 to 5."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Expected:
     exact: list[torch.Tensor]
-    limits: list[tuple[float, float]]
-    """(row, global) for each output; unused for exact types."""
+    limits: list[Measures]
+    """For each output; unused for exact types."""
 
 
 class ToleranceOracle:
@@ -47,7 +46,7 @@ class ToleranceOracle:
         self.reference = reference
         self.names = list(definition.outputs)
         self.exact = not any(spec.dtype.startswith(("float", "bfloat")) for spec in definition.outputs.values())
-        self._limits: dict[str, list[tuple[float, float]]] = {}
+        self._limits: dict[str, list[Measures]] = {}
 
     def expect(self, workload: str, inputs: tuple[Any, ...], draw: Draw | None = None) -> Expectation:
         """Tolerances of a workload are learnt once, from inputs of fixed seeds: a verdict doesn't depend on what was judged before."""
@@ -55,7 +54,7 @@ class ToleranceOracle:
         if workload not in self._limits:
             cases = [inputs] if draw is None else [draw(seed) for seed in LEARNING_SEEDS]
             learnt = [self._learn(*self._exact(workload, case), case) for case in cases]
-            self._limits[workload] = [_largest(found) for found in zip(*learnt, strict=True)]
+            self._limits[workload] = [reduce(Measures.worst, found) for found in zip(*learnt, strict=True)]
         return Expectation(inputs, _Expected([value.cpu() for value in exact], self._limits[workload]))
 
     def _exact(self, workload: str, inputs: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
@@ -67,17 +66,16 @@ class ToleranceOracle:
                 raise DefinitionRefused(f"the reference of {self.definition.name} gives NaN in output {name!r} on workload {workload}")
         return exact, written
 
-    def _learn(self, exact: list[Any], written: list[Any], inputs: tuple[Any, ...]) -> list[tuple[float, float]]:
-        """(row, global) tolerance of each output: 3 times the worst honest variant on these inputs, or the floor."""
+    def _learn(self, exact: list[Any], written: list[Any], inputs: tuple[Any, ...]) -> list[Measures]:
+        """Limits of each output: 3 times the worst honest variant on these inputs, or the floor."""
         low = self.reference.in_input_type(inputs)
         variants = [written] if low is None else [written, low]
         limits = []
         for place, (name, truth) in enumerate(zip(self.names, exact, strict=True)):
-            floor = ROW_FLOORS.get(self.definition.outputs[name].dtype, ROW_FLOOR_8BIT)
+            floor = floors(self.definition.outputs[name].dtype, rows_of(truth).shape[0])
             given = [variant[place] for variant in variants if truth.is_floating_point() and variant[place].shape == truth.shape]
-            honest = [_measure(truth, value.to(truth.device).double()) for value in given]
-            row = max([floor, *(FACTOR * row for row, _ in honest)])
-            limits.append((row, max([GLOBAL_OVER_ROW * floor, *(FACTOR * whole for _, whole in honest)])))
+            honest = [_measure(truth, value.to(truth.device).double()).times(FACTOR) for value in given]
+            limits.append(reduce(Measures.worst, honest, floor))
         return limits
 
     def check(self, expectation: Expectation, outputs: Sequence[Any]) -> Problem | Errors:
@@ -90,7 +88,7 @@ class ToleranceOracle:
             worst = Errors(_larger(worst.max_abs, found.max_abs), _larger(worst.max_rel, found.max_rel))
         return worst
 
-    def _check_one(self, name: str, truth: torch.Tensor, limit: tuple[float, float], out: torch.Tensor) -> Problem | Errors:
+    def _check_one(self, name: str, truth: torch.Tensor, limit: Measures, out: torch.Tensor) -> Problem | Errors:
         import torch
 
         if out.shape != truth.shape:
@@ -123,61 +121,37 @@ class ToleranceOracle:
                     )
 
 
-def _rows(values: torch.Tensor) -> torch.Tensor:
-    return values.reshape(-1, values.shape[-1]) if values.dim() > 1 else values.reshape(1, -1)
+def _measure(truth: torch.Tensor, out: torch.Tensor) -> Measures:
+    return errors_of(truth, out).measures if truth.numel() else Measures()
 
 
-def all_finite(values: torch.Tensor) -> bool:
-    """By way of the sum: several times faster than element by element, and an overflow only costs time."""
-    import math
-
-    return math.isfinite(float(values.sum())) or bool(values.isfinite().all())
-
-
-def _row_errors(truth: torch.Tensor, out: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
-    """Absolute errors; row errors relative to the row's norm (or, for rows of zeros, the typical row's); rms of the truth."""
-    import torch
-
-    if all_finite(truth) and all_finite(out):
-        error, size = out - truth, truth
-    else:
-        finite = truth.isfinite() & out.isfinite()
-        error, size = torch.where(finite, out - truth, 0.0), torch.where(finite, truth, 0.0)
-    norms = torch.linalg.vector_norm(_rows(size), dim=1)
-    width = _rows(size).shape[1]
-    rms = float(torch.linalg.vector_norm(norms)) / max(1, size.numel()) ** 0.5
-    relative = torch.linalg.vector_norm(_rows(error), dim=1) / torch.where(norms > 0, norms, rms * width**0.5 or 1.0)
-    return error.abs_(), relative, rms
-
-
-def _measure(truth: torch.Tensor, out: torch.Tensor) -> tuple[float, float]:
-    if truth.numel() == 0:
-        return 0.0, 0.0
-    errors, rows, rms = _row_errors(truth, out)
-    return float(rows.max()), float(errors.max()) / (rms or 1.0)
-
-
-def _compare(name: str, truth: torch.Tensor, out: torch.Tensor, limit: tuple[float, float], rounding: float = 0.0) -> Problem | Errors:
+def _compare(name: str, truth: torch.Tensor, out: torch.Tensor, limit: Measures, rounding: float = 0.0) -> Problem | Errors:
     """`rounding`: an error of at most so much of its own element says nothing, however it compares with the output's rms."""
     import torch
 
     if truth.numel() == 0:
         return Errors(0.0, 0.0)
-    errors, rows, rms = _row_errors(truth, out)
-    largest = float(errors.max())
-    relative = largest / (rms or 1.0)
-    row = int(rows.argmax())
-    if float(rows[row]) > limit[0]:
-        inner = int(_rows(errors)[row].argmax())
-        note = f"row {row} is off by {float(rows[row]):.3g} of its norm, at most {limit[0]:.3g} is allowed"
-        return _problem(name, row * _rows(errors).shape[1] + inner, truth, out, note)
-    if relative > limit[1]:
-        beyond = torch.where(errors > rounding * truth.abs(), errors, 0.0)
-        relative = float(beyond.max()) / (rms or 1.0)
-        if relative > limit[1]:
-            note = f"an error of {relative:.3g} of the output's rms, at most {limit[1]:.3g} is allowed"
+    errors = errors_of(truth, out)
+    found, width = errors.measures, rows_of(truth).shape[1]
+    if found.row > limit.row:
+        row = int(errors.rows.argmax())
+        inner = int(rows_of(errors.absolute)[row].argmax())
+        note = f"row {row} is off by {found.row:.3g} of its norm, at most {limit.row:.3g} is allowed"
+        return _problem(name, row * width + inner, truth, out, note)
+    if found.largest > limit.largest:
+        beyond = torch.where(errors.absolute > rounding * truth.abs(), errors.absolute, 0.0)
+        relative = float(beyond.max()) / (errors.rms or 1.0)
+        if relative > limit.largest:
+            note = f"an error of {relative:.3g} of the output's rms, at most {limit.largest:.3g} is allowed"
             return _problem(name, int(beyond.reshape(-1).argmax()), truth, out, note)
-    return Errors(largest, relative)
+    if found.band > limit.band:
+        band = int(errors.bands.argmax())
+        note = f"errors cluster: {BAND} columns from {band * BAND} on are off by {found.band:.3g}, at most {limit.band:.3g} is allowed"
+        return _problem(name, band * BAND, truth, out, note)
+    if found.share > limit.share:
+        note = f"errors lean to one side: {found.share:.3g} of the whole is missing or too much, at most {limit.share:.3g} is allowed"
+        return _problem(name, int(errors.absolute.reshape(-1).argmax()), truth, out, note)
+    return Errors(float(errors.absolute.max()), found.largest)
 
 
 def _at(name: str, wrong: torch.Tensor, truth: torch.Tensor, out: torch.Tensor, note: str) -> Problem:
@@ -197,10 +171,6 @@ def element_name(name: str, flat: int, shape: tuple[int, ...]) -> str:
         flat, place = divmod(flat, extent)
         index.append(place)
     return f"{name}[{', '.join(map(str, reversed(index)))}]"
-
-
-def _largest(limits: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    return max(row for row, _ in limits), max(whole for _, whole in limits)
 
 
 def _larger(a: float | None, b: float | None) -> float | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ksearch.judge.runner.views import store, view
@@ -14,6 +16,7 @@ class CpuCalls:
         self.function: Any = None
         self.returns = False
         self.converts = False
+        """Compiled code with every library within reach (--allow-libraries): it gets tvm-ffi tensors."""
         self.memory: Any = None
         self.bound: list[tuple[tuple[Any, ...], list[Any]]] = []
         self.names: list[str] = []
@@ -43,14 +46,12 @@ class CpuCalls:
 
         return tvm_ffi.from_dlpack(argument)
 
-    def run(self) -> None:
-        function = self.function
+    def prepared(self) -> Callable[[], object]:
+        ((arguments, outputs),) = self.bound
         if self.returns:
-            for arguments, outputs in self.bound:
-                store(outputs, function(*arguments), self.names)
-        else:
-            for arguments, _ in self.bound:
-                function(*arguments)
+            function = self.function
+            return lambda: store(outputs, function(*arguments), self.names)
+        return partial(self.function, *arguments)
 
     def prepare(self, message: dict[str, Any]) -> dict[str, Any]:
         """Nothing to set up on a CPU."""

@@ -1,4 +1,4 @@
-"""`python -m ksearch.judge.runner.nursery FD CUDA`: a fork server, so that a runner starts in milliseconds, torch imported.
+"""`python -m ksearch.judge.runner.nursery FD KIND`: a fork server, so that a runner starts in milliseconds, torch imported.
 
 It is started with a clean environment, holds one descriptor and no secret, and never initialises CUDA. For each request it
 forks a keeper, the keeper enters fresh namespaces and forks the runner, which is process 1 there: when the keeper or the
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -17,13 +18,16 @@ from typing import NoReturn
 
 from ksearch.judge.channel import Channel, ChannelClosed
 from ksearch.judge.process import die_with_parent
+from ksearch.judge.runner.stub import Kind
 from ksearch.judge.sandbox import namespaces
 from ksearch.judge.sandbox.wall import WallPlan, WallRefused, raise_wall
 
+GAPS: list[bytearray] = []
 
-def main(descriptor: int, *, cuda: bool) -> None:
+
+def main(descriptor: int, kind: Kind) -> None:
     die_with_parent(os.getppid())
-    _import_ahead(cuda=cuda)
+    _import_ahead(kind)
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are reaped by the kernel
     channel = Channel(socket.socket(fileno=descriptor))
@@ -35,20 +39,23 @@ def main(descriptor: int, *, cuda: bool) -> None:
             return
         if os.fork() == 0:
             channel.close()
-            _keep(WallPlan.model_validate(message["plan"]), message["threads"], *passed)
+            _keep(WallPlan.model_validate(message["plan"]), message["threads"], kind, *passed)
         for end in passed:
             os.close(end)
 
 
-def _import_ahead(*, cuda: bool) -> None:
+def _import_ahead(kind: Kind) -> None:
     """Everything of this program that a runner uses: behind the wall its files can't be read."""
+    if kind == "native":
+        _import_ahead_without_torch()
+        return
     import torch  # noqa: F401
 
     from ksearch.judge.runner import cpu_calls, stub, views  # noqa: F401
 
     with contextlib.suppress(ImportError):  # C++ and CUDA candidates then fail to load, and say why
         import tvm_ffi  # noqa: F401
-    if cuda:
+    if kind == "cuda":
         import triton  # noqa: F401
 
         from ksearch.definitions import kits  # noqa: F401
@@ -58,7 +65,18 @@ def _import_ahead(*, cuda: bool) -> None:
             import cupti  # noqa: F401
 
 
-def _keep(plan: WallPlan, threads: int, work: int, report: int, output: int) -> NoReturn:
+def _import_ahead_without_torch() -> None:
+    """For compiled candidates: tvm-ffi takes torch and numpy with it where it finds them, and with them every vendor library."""
+    hidden = ("torch", "numpy", "cuda", "ml_dtypes")
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    with contextlib.suppress(ImportError):
+        import tvm_ffi  # noqa: F401
+    for name in hidden:
+        sys.modules.pop(name, None)
+    from ksearch.judge.runner import dlpack, native_calls, stub  # noqa: F401
+
+
+def _keep(plan: WallPlan, threads: int, kind: Kind, work: int, report: int, output: int) -> NoReturn:
     """The keeper: namespaces, then the runner in them; tells the judge the runner's pidfd, and its status at the end."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     parent = os.getppid()
@@ -67,7 +85,7 @@ def _keep(plan: WallPlan, threads: int, work: int, report: int, output: int) -> 
     child = os.fork()
     if child == 0:
         os.close(report)
-        _become_runner(plan, threads, entered, work, output)
+        _become_runner(plan, threads, kind, entered, work, output)
     reports = Channel(socket.socket(fileno=report))
     for end in (work, output):
         os.close(end)
@@ -80,7 +98,7 @@ def _keep(plan: WallPlan, threads: int, work: int, report: int, output: int) -> 
     os._exit(0)
 
 
-def _become_runner(plan: WallPlan, threads: int, entered: tuple[str, ...], work: int, output: int) -> NoReturn:
+def _become_runner(plan: WallPlan, threads: int, kind: Kind, entered: tuple[str, ...], work: int, output: int) -> NoReturn:
     die_with_parent()
     os.setsid()
     _own_descriptors(work, output)
@@ -96,9 +114,16 @@ def _become_runner(plan: WallPlan, threads: int, entered: tuple[str, ...], work:
     die_with_parent()  # giving up capabilities may have cleared it
     from ksearch.judge.runner.stub import serve
 
+    _scatter()
     channel.send({"layers": list(layers)})
-    serve(channel, threads=threads, cuda=plan.cuda)
+    serve(channel, threads=threads, kind=kind)
     os._exit(0)
+
+
+def _scatter() -> None:
+    """Every runner is a fork of one process and would have its heap at the same addresses: what a program's layout is worth by
+    chance would then look like the program. With gaps of random size it is drawn anew for each runner."""
+    GAPS.extend(bytearray(4096 + secrets.randbelow(2**16)) for _ in range(8))
 
 
 def _own_descriptors(work: int, output: int) -> None:
@@ -111,4 +136,4 @@ def _own_descriptors(work: int, output: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), cuda=sys.argv[2] == "1")
+    main(int(sys.argv[1]), sys.argv[2])  # type: ignore[arg-type]

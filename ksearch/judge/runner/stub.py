@@ -1,21 +1,27 @@
-"""The runner's loop: load a candidate, bind staged calls, run them when told.
+"""The runner's loop: load a candidate, bind a staged call, run it when told.
 
-Messages are JSON but for `go`, whose bytes carry a nonce that the answer repeats: between the two lies nothing but the
-calls, so that the judge can time them by its own clock.
+Messages are JSON. Once armed, the runner waits for sixteen bytes and answers with the same sixteen when the call is done:
+between the two lies nothing but the call, and after the answer it sleeps until a byte says that messages follow. So a candidate
+that replaced this loop by a faster one would win next to nothing.
 """
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from ksearch.judge.channel import Channel, ChannelClosed
 
-GO = b"go"
-PING = b"ping"
-"""Answered like `go`, with nothing done between."""
+ARM = "arm"
+NONCE_BYTES = 16
+FAILED = bytes(NONCE_BYTES)
+"""Instead of the nonce: the candidate raised; ask why."""
 MAX_TRACEBACK = 8000
+
+Kind = Literal["torch", "native", "cuda"]
+"""What a runner is made for: Python on a CPU, compiled code on a CPU (no torch in its process), anything on a GPU."""
 
 
 class Calls(Protocol):
@@ -43,46 +49,74 @@ class Calls(Protocol):
         """Shared memory has new values for the bound calls: same addresses, nothing else changes."""
         ...
 
-    def run(self) -> None: ...
+    def prepared(self) -> Callable[[], object]:
+        """The bound call, ready to be made."""
+        ...
 
     def settle(self, message: dict[str, Any]) -> dict[str, Any]:
         """After a run: bring outputs to shared memory, return raw stamps."""
         ...
 
 
-def serve(channel: Channel, *, threads: int, cuda: bool) -> None:
+def serve(channel: Channel, *, threads: int, kind: Kind) -> None:
+    calls = _calls_of(kind, threads)
+    failure = ""
+    while True:
+        try:
+            message, descriptors = channel.receive_with_descriptors(None)
+            if message["op"] == ARM:
+                failure = _armed(channel, calls) or failure
+            elif message["op"] == "why":
+                channel.send({"error": failure})
+            else:
+                channel.send(_answer(message, descriptors, calls))
+        except ChannelClosed:
+            return
+
+
+def _calls_of(kind: Kind, threads: int) -> Calls:
+    if kind == "native":
+        from ksearch.judge.runner.native_calls import NativeCalls
+
+        return NativeCalls()
     import torch
 
     torch.set_num_threads(threads)
-    if cuda:
+    torch.set_grad_enabled(False)
+    if kind == "cuda":
         from ksearch.judge.runner.cuda_calls import CudaCalls
 
-        calls: Calls = CudaCalls()
-    else:
-        from ksearch.judge.runner.cpu_calls import CpuCalls
+        return CudaCalls()
+    from ksearch.judge.runner.cpu_calls import CpuCalls
 
-        calls = CpuCalls()
-    with torch.no_grad():
-        while _answer(channel, calls):
-            pass
+    return CpuCalls()
 
 
-def _answer(channel: Channel, calls: Calls) -> bool:
-    """Do what one message asks; False when the judge has gone."""
+def _armed(channel: Channel, calls: Calls) -> str | None:
+    """Wait for the nonce, make the call, give the nonce back; what the candidate raised, if it did."""
     try:
-        payload, descriptors = channel.receive_raw(None)
-        if payload.startswith(GO):
-            calls.run()
-            channel.send_bytes(payload)
-        elif payload.startswith(PING):
-            channel.send_bytes(payload)
-        else:
-            channel.send(_perform(channel.parse(payload), descriptors, calls))
-    except ChannelClosed:
-        return False
-    except BaseException as error:  # noqa: BLE001 - whatever a candidate raises, SystemExit included, is its answer
+        call = calls.prepared()
+    except BaseException as error:  # noqa: BLE001 - nothing is bound: the judge hears of it when it asks
         channel.send({"error": _tell(error)})
-    return True
+        return None
+    end, read, write = channel.socket.fileno(), os.read, os.write
+    channel.send({"ok": True})
+    nonce = read(end, NONCE_BYTES)
+    failure = None
+    try:
+        call()
+    except BaseException as error:  # noqa: BLE001 - whatever a candidate raises, SystemExit included, is its answer
+        nonce, failure = FAILED, error
+    write(end, nonce)
+    read(end, 1)  # blocked again at once: what this loop does on the way to its next message is no part of the call
+    return None if failure is None else _tell(failure)
+
+
+def _answer(message: dict[str, Any], descriptors: list[int], calls: Calls) -> dict[str, Any]:
+    try:
+        return _perform(message, descriptors, calls)
+    except BaseException as error:  # noqa: BLE001 - whatever a candidate raises, SystemExit included, is its answer
+        return {"error": _tell(error)}
 
 
 def _tell(error: BaseException) -> str:

@@ -37,13 +37,15 @@ class WallPlan(Frozen):
     cpu_seconds: int | None = None
     core: int | None = None
     extra_readable: tuple[str, ...] = ()
+    libraries: bool = True
+    """Whether interpreter, libraries and toolchain can be read; False for compiled code, which gets what its process has loaded."""
     unsafe: bool = False
     without: tuple[str, ...] = Field(default=())
     """Layers not to use, by name ('landlock', 'namespaces'): for trying the fallbacks."""
 
     @property
     def readable(self) -> tuple[str, ...]:
-        return (*toolchain_paths(), *self.extra_readable)
+        return (*(toolchain_paths() if self.libraries else ()), *self.extra_readable)
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -91,6 +93,7 @@ def raise_wall(plan: WallPlan, entered: Iterable[str]) -> tuple[str, ...]:
     policy = seccomp.Policy(processes=plan.processes, unix_sockets=plan.cuda, pinned=plan.core is not None)
     _attempt(layers, "seccomp", lambda: seccomp.apply(policy))
     _require(plan, layers)
+    layers += [] if plan.libraries else ["no-libraries"]
     return tuple(layers)
 
 

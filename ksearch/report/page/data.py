@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ksearch.records.model import ActionRecord, CandidateRecord, EvaluationRecord, NodeRecord, RunRecord
+from ksearch.records.model import ActionRecord, CandidateRecord, EvaluationRecord, IncumbentRecord, NodeRecord, RunRecord
 from ksearch.records.reading import StoredRun
 from ksearch.report.page.calibration import claims_of, forecasts_of
 from ksearch.report.page.commands import commands_of
@@ -13,6 +13,7 @@ from ksearch.report.page.details import regime_latencies, solution_of, verdict_o
 from ksearch.report.page.model import (
     Headline,
     PageCandidate,
+    PageChange,
     PageData,
     PageEvaluation,
     PageNode,
@@ -40,14 +41,31 @@ def page_data(run: StoredRun, upto: int | None = None) -> PageData:
 
 def page_of(run: StoredRun, record: RunRecord) -> PageData:
     """The same from a record that is at hand."""
-    actions = Actions()
+    actions, best = Actions(), record.incumbent
     nodes = tuple(_node(node, actions) for node in record.nodes)
+    headline = None if best is None else _headline(run, best, record.candidates[best.candidate])
     return PageData(
         run=_head(run, record), settings=record.settings, environment=record.environment, budget=record.budget,
-        headline=_headline(run, record), actions=tuple(actions.known), nodes=nodes,
+        headline=headline, actions=tuple(actions.known), nodes=nodes,
         candidates=tuple(map(_candidate, record.candidates)), tickets=record.tickets, progress=record.progress,
         incumbents=record.incumbents, techniques=record.techniques, calibrations=(claims_of(record), *forecasts_of(record)),
-        policy=policy_of(record), costs=costs_of(record), commands=commands_of(record),
+        policy=policy_of(record), beliefs=record.belief_history, world_model=record.world_model_history,
+        predictions=record.predictions, costs=costs_of(record), commands=commands_of(record),
+    )  # fmt: skip
+
+
+def page_change(run: StoredRun, since: int) -> PageChange | None:
+    """What came after event `since`; None when the whole page tells it better."""
+    change = run.changes(since)
+    if change is None:
+        return None
+    actions, best = Actions(), change.run.incumbent
+    nodes = tuple(_node(node, actions) for node in change.nodes)
+    return PageChange(
+        since=since, run=_head(run, change.run), budget=change.run.budget,
+        headline=_headline(run, best, run.candidate(best.candidate)) if best is not None and best.seq > since else None,
+        actions=tuple(actions.known), nodes=nodes, candidates=tuple(map(_candidate, change.candidates)), tickets=change.tickets,
+        progress_from=change.progress_from, progress=change.progress, incumbents=change.incumbents,
     )  # fmt: skip
 
 
@@ -58,7 +76,7 @@ def _head(run: StoredRun, record: RunRecord) -> RunHead:
         status=record.status, reason=record.reason, policy=_setting(record.settings, "policy"),
         objective=_setting(record.settings, "objective"), evaluations=record.evaluations, wall_seconds=record.wall_seconds,
         baseline=_baseline(run, record), baseline_us=record.baseline_us, root_reward=record.root_reward,
-        sigma_noise=record.sigma_noise, honesty=record.honesty,
+        sigma_noise=record.sigma_noise, honesty=record.honesty, floor=record.bounds,
     )  # fmt: skip
 
 
@@ -75,13 +93,10 @@ def _baseline(run: StoredRun, record: RunRecord) -> str:
         return "a baseline that the log doesn't hold"
 
 
-def _headline(run: StoredRun, record: RunRecord) -> Headline | None:
-    best = record.incumbent
-    if best is None:
-        return None
-    promotion = next((answer for answer in record.candidates[best.candidate].evaluations if answer.kind == "promote"), None)
+def _headline(run: StoredRun, best: IncumbentRecord, candidate: CandidateRecord) -> Headline:
+    promotion = next((answer for answer in candidate.evaluations if answer.kind == "promote"), None)
     verdict = None if promotion is None else verdict_of(run, promotion.verdict)
-    regimes = () if verdict is None or isinstance(verdict, str) else regime_latencies(verdict)
+    regimes = () if verdict is None or isinstance(verdict, str) else regime_latencies(verdict, run.floors())
     return Headline(**best.model_dump(), regimes=regimes)
 
 

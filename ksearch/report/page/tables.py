@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 Plain: TypeAlias = Any
 """What JSON can hold."""
 
+
 class Runs(list[int]):
     """A text as runs of lines; it becomes `{"$lines": [...]}`."""
 

@@ -15,7 +15,7 @@ static int seek(struct dl_phdr_info* info, size_t, void* found) {
 void run(tvm::ffi::TensorView x, tvm::ffi::TensorView w, tvm::ffi::TensorView y) {
   bool found = false;
   dl_iterate_phdr(seek, &found);
-  for (const char* name : {"libtorch_cpu.so", "libmkl_rt.so", "libmkl_rt.so.2", "libopenblas.so.0", "libblas.so.3", "libgomp.so.1", "libcrypto.so.3"})
+  for (const char* name : {"libtorch_cpu.so", "libmkl_rt.so", "libmkl_rt.so.2", "libopenblas.so.0", "libblas.so.3", "libgomp.so.1"})
     if (dlopen(name, RTLD_NOW)) found = true;
   for (const char* name : {"cblas_sgemm", "sgemm_", "mkl_blas_sgemm", "_ZN2at4_ops2mm4callERKNS_6TensorES4_"})
     if (dlsym(RTLD_DEFAULT, name)) found = true;

@@ -22,24 +22,27 @@ function start() {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paintSoon);
 }
 
-function drawAll() {
+// What is made of all rows: a change of a large run leaves it as it was.
+const SUMMARIES = [drawClaims, drawBeliefs, drawPolicy, drawTechniques, drawCost, drawReproduce, drawEnvironment];
+
+function drawAll(changed = false) {
   const { run } = state.model.data;
   document.title = visible(`${run.name} - ksearch`);
-  for (const draw of [drawTop, drawOverview, drawClaims, drawPolicy, drawTechniques, drawCost, drawReproduce, drawEnvironment])
-    draw();
+  for (const draw of [drawTop, drawOverview, ...(changed ? [] : SUMMARIES)]) draw();
+  drawAsOf();
   treeChanged();
   drawPanel();
 }
 
 // New data of the same run: what the reader chose stays. A replayed moment may lack the chosen node.
-function setData(data) {
+function setData(data, changed = false) {
   state.model = new Model(data);
   const { view } = state,
     known = state.model.nodes.length;
   if (known && view.selected >= known) view.selected = state.model.incumbent ?? 0;
   const top = scrollY,
     held = grid.element.scrollTop;
-  drawAll();
+  drawAll(changed);
   grid.element.scrollTop = held;
   scrollTo({ top, behavior: "instant" });
   emit("data", data);
@@ -77,7 +80,7 @@ window.ksearch = {
     return state.view.selected;
   },
   get drawn() {
-    return drawing.points.map((point) => {
+    return drawing.points.filter((point) => point.id >= 0).map((point) => {
       const [x, y] = drawing.transform.apply([point.x, point.y]);
       return { id: point.id, x, y };
     });

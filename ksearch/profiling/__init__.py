@@ -1,0 +1,1 @@
+"""What the hardware allows a kernel (bounds) and what binds it (compile reports, counters)."""

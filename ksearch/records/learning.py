@@ -1,0 +1,111 @@
+"""From the folded state to records of beliefs, predictions and spending."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ksearch.llm.spending import spent_on
+from ksearch.records.beliefs import (
+    AmendmentRecord,
+    BeliefRecord,
+    CitedRecord,
+    EntryRecord,
+    PredictionRecord,
+    RevisionRecord,
+    SpendingRecord,
+)
+from ksearch.store.events import EditRecord, WorldModelRevised
+from ksearch.store.fold import RunState
+from ksearch.tree import NodeStatus, NodeView, Tree
+from ksearch.tree.types import NodeId
+from ksearch.worldmodel.beliefs import UNKNOWN_MEAN, UNKNOWN_SD, gain, success
+from ksearch.worldmodel.claims import crps, score
+from ksearch.worldmodel.document import Entry
+from ksearch.worldmodel.types import Belief
+
+
+def revision_record(event: WorldModelRevised, state: RunState, node: int, seq: int, at_s: float, evaluations: int) -> RevisionRecord:
+    """Right after the event was folded: `state` holds the document as it then stood."""
+    tree = state.tree
+    assert tree is not None
+    return RevisionRecord(
+        seq=seq, at_s=at_s, ticket=event.ticket, node=node, evaluations=evaluations, honesty=tree.honesty,
+        changes=tuple(map(_change, event.edits)), refused=event.refused,
+        entries=tuple(_entry(tree, entry) for entry in state.document.entries),
+    )  # fmt: skip
+
+
+def _change(edit: EditRecord) -> AmendmentRecord:
+    return AmendmentRecord(op=edit.op, kind=edit.kind, ids=edit.ids, texts=edit.texts, refuted_by=edit.refuted_by, nodes=edit.nodes)
+
+
+def _entry(tree: Tree, entry: Entry) -> EntryRecord:
+    evidence = tuple(_cited(tree, node) for node in entry.nodes if 0 <= node < len(tree))
+    return EntryRecord(id=entry.id, kind=entry.kind.value, text=entry.text, refuted_by=entry.refuted_by, evidence=evidence)
+
+
+def _cited(tree: Tree, node: NodeId) -> CitedRecord:
+    view = tree.node(node)
+    above = None if view.parent is None else tree.own_best(view.parent)
+    gain = None if view.own.best is None or above is None else view.own.best - above
+    return CitedRecord(node=node, key="" if view.action is None else view.action.key, gain=gain, failed_stage=view.failed_stage)
+
+
+def belief_record(belief: Belief, state: RunState, node: int, outcome: str, seq: int, at_s: float, evaluations: int) -> BeliefRecord:
+    """After an outcome (`measured` or `failed`) of a node whose last step uses the technique."""
+    tree, next_gain = state.tree, gain(belief)
+    assert tree is not None, "beliefs come from outcomes of plans"
+    own, above = tree.own_best(NodeId(node)), tree.own_best(tree.parent(NodeId(node)))
+    return BeliefRecord(
+        seq=seq, at_s=at_s, evaluations=evaluations, node=node, technique=belief.technique,
+        gain=own - above if outcome == "measured" and own is not None and above is not None else None,
+        gain_mean=next_gain.mean, gain_sd=next_gain.sd, p_success=success(belief), successes=belief.successes,
+        failures=belief.failures, honesty=tree.honesty,
+    )  # fmt: skip
+
+
+def prediction_record(state: RunState) -> PredictionRecord | None:
+    """None before any claim could be compared."""
+    from ksearch.briefing.view import claims_of  # which takes longer to import than most views to draw
+
+    views = () if state.tree is None else tuple(state.tree.nodes())
+    claims = claims_of({view.id: view for view in views})
+    decided = [pair for view in views if (pair := _decided(view)) is not None]
+    if not claims and not decided:
+        return None
+    scores = score(claims)
+    unknowing = [crps(UNKNOWN_MEAN, UNKNOWN_SD, claim.measured) for claim in claims]
+    share = _mean([float(passed) for _, passed in decided])
+    return PredictionRecord(
+        claims=len(claims), crps=None if scores is None else scores.crps, constant_crps=None if scores is None else scores.constant_crps,
+        unknowing_crps=_mean(unknowing), bias=None if scores is None else scores.bias, rank=None if scores is None else scores.rank,
+        decided=len(decided), brier=_mean([(claimed - passed) ** 2 for claimed, passed in decided]),
+        constant_brier=None if share is None else _mean([(share - passed) ** 2 for _, passed in decided]),
+    )  # fmt: skip
+
+
+def _decided(view: NodeView) -> tuple[float, bool] | None:
+    """Claimed P(passes) and whether the plan did, once that is known."""
+    if view.action is None or view.status is NodeStatus.UNPROVEN or not view.attempts:
+        return None
+    return view.action.p_success, view.own.best is not None
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def spending_records(state: RunState) -> tuple[SpendingRecord, ...]:
+    """By role, in the order in which they first asked."""
+    roles = dict.fromkeys(call.started.role for call in state.calls.values())
+    return tuple(_spending(state, role) for role in roles)
+
+
+def _spending(state: RunState, role: str) -> SpendingRecord:
+    calls = [call for call in state.calls.values() if call.started.role == role]
+    spent = spent_on(calls)
+    return SpendingRecord(
+        role=role, models=tuple(dict.fromkeys(call.started.model for call in calls)), calls=spent.calls,
+        reused=sum(call.settled is not None and call.settled.reused for call in calls), input=spent.usage.input, cached=spent.usage.cached,
+        written=spent.usage.written, output=spent.usage.output, unseen=spent.unseen, usd=float(spent.usd),
+    )  # fmt: skip
