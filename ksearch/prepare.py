@@ -32,9 +32,9 @@ from ksearch.llm.desk import Desk as ModelDesk
 from ksearch.llm.oracle import ModelOracle
 from ksearch.llm.setup import Choice, asker_of, choose, forecasts_with_model, model_of, price_text, rates_of
 from ksearch.llm.types import Role, Tool
+from ksearch.parts import Parts
 from ksearch.root import REFERENCE_ORIGIN
 from ksearch.settings import Settings
-from ksearch.steps import Parts
 from ksearch.worldmodel.forms import PROPOSE, PROPOSE_SCHEMA, PROPOSE_TEXT
 from ksearch.worldmodel.planner import ModelPlanner
 from ksearch.worldmodel.playbook import PlaybookPlanner

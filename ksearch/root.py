@@ -11,7 +11,8 @@ from concurrent.futures import wait
 from typing import TypeAlias
 
 from ksearch.judge.verdict import Verdict
-from ksearch.steps import Parts, Steps
+from ksearch.parts import Parts
+from ksearch.steps import Steps
 from ksearch.store.events import Event, IncumbentChanged, RootSettled, RunEnded
 from ksearch.store.fold import CandidateState
 from ksearch.store.journal import Journal
@@ -66,7 +67,7 @@ def _begin(journal: Journal, steps: Steps, candidate: CandidateState) -> None:
     assert answer.reward is not None
     assert answer.latency_us is not None
     assert answer.baseline_us is not None
-    verdict = steps.last_verdict(candidate)
+    verdict = steps.questions.last_verdict(candidate)
     assert verdict is not None
     events: list[Event] = [RootSettled(candidate=candidate.id, reward=answer.reward, sigma_noise=sigma_noise(verdict))]
     if candidate.written.origin != REFERENCE_ORIGIN:

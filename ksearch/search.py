@@ -17,6 +17,7 @@ from typing import Any
 from ksearch.errors import BadInput, Unavailable
 from ksearch.evaluators.places import in_rounds
 from ksearch.line import Line, room_in_line, under_judgement
+from ksearch.parts import Answer, Parts
 from ksearch.pending import (
     ForecastBatch,
     ForecastStep,
@@ -33,7 +34,7 @@ from ksearch.profiling.run import incumbent_above_floor, is_at_floor
 from ksearch.promotion import aftermath, gpu_seconds_kept, promotion, seconds_kept
 from ksearch.root import settle_root
 from ksearch.steering import take_requests
-from ksearch.steps import Answer, Parts, Steps
+from ksearch.steps import Steps
 from ksearch.store.events import RunEnded
 from ksearch.store.fold import CandidateState, RunState
 from ksearch.store.journal import Journal
@@ -140,7 +141,7 @@ class Search:
 
     def promotion_is_due(self) -> bool:
         """Whether the fastest in waiting is promoted whatever may still come: because nothing will, or its time is up."""
-        over = not self.running and not self.state.open_tickets and (self.exhausted or self.affordable() == 0)
+        over = not self.running and not self.state.open_tickets and (self.exhausted or self.affordable() == 0 or self.at_floor())
         return over or self.winding_down()
 
     def may_promote(self) -> bool:

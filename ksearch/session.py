@@ -24,7 +24,7 @@ from ksearch.definitions.schema import Solution
 from ksearch.definitions.solutions import save_folder
 from ksearch.errors import BadInput, KsearchError, Unavailable
 from ksearch.forecasting.choice import choose_forecaster, desk_for
-from ksearch.forecasting.desk import Desk
+from ksearch.forecasting.desk import ForecastDesk
 from ksearch.jobs import WORKLOADS
 from ksearch.judge.verdict import JUDGE_VERSION
 from ksearch.llm.desk import Desk as ModelDesk
@@ -34,6 +34,7 @@ from ksearch.memory.run import add_from, recall_into
 from ksearch.prepare import Setup, parts_of, prepare
 from ksearch.profiling.run import learn_bounds
 from ksearch.report.progress import progress_view
+from ksearch.report.showtree import keep_tree
 from ksearch.report.summary import RunSummary, print_summary, summarise
 from ksearch.search import Search
 from ksearch.settings import Overlay, Settings, merge, parse_assignment, resolve
@@ -190,7 +191,7 @@ def _changed_budget(settings: Settings, assignments: tuple[str, ...]) -> Setting
     return resolve([settings.model_dump(mode="python"), merge(overlays)])
 
 
-def _desk(setup: Setup, models: ModelDesk, paths: RunPaths | None, state: RunState | None = None) -> Desk | None:
+def _desk(setup: Setup, models: ModelDesk, paths: RunPaths | None, state: RunState | None = None) -> ForecastDesk | None:
     """The forecaster of the settings, or the one that a resumed run began with: its record is that one's."""
     name = choose_forecaster(setup.settings).name
     if state is not None and state.surrogate is not None:
@@ -202,7 +203,7 @@ def _desk(setup: Setup, models: ModelDesk, paths: RunPaths | None, state: RunSta
 
 
 def _search(
-    journal: Journal, setup: Setup, paths: RunPaths, as_json: bool, *, desk: Desk | None, resumed: bool, models: ModelDesk
+    journal: Journal, setup: Setup, paths: RunPaths, as_json: bool, *, desk: ForecastDesk | None, resumed: bool, models: ModelDesk
 ) -> int:
     view = progress_view(journal.state, setup.notes, paths, live=not as_json and sys.stderr.isatty(), resumed=resumed)
     parts = replace(parts_of(setup, models), desk=desk)
@@ -223,6 +224,8 @@ def _search(
     add_from(journal, setup, paths.folder.parent)
     summary = summarise(journal.state, journal.log, ending, _write_incumbent(journal, paths))
     print_summary(summary, as_json)
+    journal.log.close()
+    keep_tree(paths.database, journal.state)
     if failure is not None:
         print(f"ksearch: {failure}", file=sys.stderr)  # noqa: T201
         return failure.exit_code

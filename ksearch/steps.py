@@ -4,31 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
-from typing import Literal, Self, TypeAlias, TypeVar
+from typing import Self, TypeVar
 
-from ksearch.briefing.kernels import kernel_text
-from ksearch.briefing.verdicts import workload_texts
-from ksearch.briefing.view import search_view
-from ksearch.coder.model.agent import POLICY as AGENT_POLICY
-from ksearch.coder.types import Coder, Draft, NothingToWrite, WriteRequest
-from ksearch.definitions.schema import Solution
+from ksearch.coder.types import Draft, NothingToWrite
 from ksearch.errors import BadInput, Unavailable
-from ksearch.evaluators.base import Evaluator
 from ksearch.evaluators.places import in_rounds
 from ksearch.forecasting.candidates import SampleMaker
-from ksearch.forecasting.desk import Desk, Forecasts
+from ksearch.forecasting.desk import Forecasts
 from ksearch.forecasting.history import History
-from ksearch.jobs import JobFactory
 from ksearch.judge.verdict import Status, Verdict
 from ksearch.line import Retirement, room_in_line
-from ksearch.llm.conversation import turns_of
-from ksearch.llm.desk import Desk as ModelDesk
 from ksearch.llm.desk import OutOfBudget
+from ksearch.parts import Answer, NoBudget, Parts
 from ksearch.pending import ForecastBatch, JudgeStep, PromoteStep, ProposeStep, RecallStep, SettleStep, Step, WriteStep
 from ksearch.promotion import CrownStep, RefuteStep
+from ksearch.questions import Questions
 from ksearch.store.changes import edit_record
 from ksearch.store.events import (
     CandidateRecalled,
@@ -40,6 +32,7 @@ from ksearch.store.events import (
     Event,
     ForecastMade,
     IncumbentChanged,
+    Kind,
     ModelCallLost,
     NothingWritten,
     PlanningFailed,
@@ -51,42 +44,17 @@ from ksearch.store.fold import CandidateState, RunState
 from ksearch.store.journal import Journal
 from ksearch.surrogates.acquisition import MOST_CANDIDATES, drawn_as_audit
 from ksearch.translate import failed_stage, mean_latencies, reward
-from ksearch.tree.types import Cancelled, NodeId, Outcome, Proposed, Skipped, TicketId, Write, WriteMode
+from ksearch.tree.types import Cancelled, NodeId, Outcome, Proposed, Skipped, TicketId
 from ksearch.worldmodel.document import revise
-from ksearch.worldmodel.types import Planned, Planner, Proposal, ProposeRequest, SearchView
+from ksearch.worldmodel.types import Planned
+
+__all__ = ["MAX_LOSSES", "Answer", "NoBudget", "Parts", "Steps"]
 
 MAX_LOSSES = 3
 """Tries of one evaluation before the evaluator is called unavailable."""
 
 
-@dataclass(frozen=True, slots=True)
-class NoBudget:
-    """The step needed a model call that the budget doesn't allow: its ticket is given back."""
-
-    reason: str
-
-
-Answer: TypeAlias = tuple[Proposal, ...] | Planned | Draft | NothingToWrite | NoBudget | Forecasts | Verdict
 Request = TypeVar("Request")
-Kind: TypeAlias = Literal["evaluate", "promote"]
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a search is made of. `roots` are tried in order until one passes; the definition's reference ends the list.
-
-    `desk` forecasts candidates (None: all are measured). `models` books the calls of whoever asks models; then planner and coder
-    also get a view of the search and the kernels as text.
-    """
-
-    planner: Planner
-    coder: Coder
-    evaluator: Evaluator
-    jobs: JobFactory
-    roots: tuple[Draft, ...]
-    parallel: int
-    desk: Desk | None = None
-    models: ModelDesk | None = None
 
 
 class Steps:
@@ -94,7 +62,7 @@ class Steps:
 
     def __init__(self, journal: Journal, parts: Parts) -> None:
         self.journal, self.parts = journal, parts
-        self.workloads = workload_texts(parts.jobs.definition, parts.jobs.full)
+        self.questions = Questions(journal.state, journal.log, parts)
         most = MOST_CANDIDATES if parts.desk is not None else 1.0
         self.pool = ThreadPoolExecutor(room_in_line(most, max(1, parts.parallel)), thread_name_prefix="ksearch")
 
@@ -121,10 +89,10 @@ class Steps:
 
     def start(self, step: Step) -> Future[Answer]:
         match step:
-            case ProposeStep():
-                return self._in_pool(self.parts.planner.propose, self._propose_request(step))
+            case ProposeStep(ticket):
+                return self._in_pool(self.parts.planner.propose, self.questions.propose(ticket))
             case WriteStep(ticket):
-                return self._in_pool(self.parts.coder.write, self._write_request(ticket))
+                return self._in_pool(self.parts.coder.write, self.questions.write(ticket))
             case JudgeStep(candidate):
                 return self.judge(self.state.candidates[candidate], "evaluate")
             case PromoteStep(candidate):
@@ -157,8 +125,8 @@ class Steps:
     def judge(self, candidate: CandidateState, kind: Kind) -> Future[Answer]:
         """Hand a candidate to the evaluator; the intent is logged first. A promotion is paired with the incumbent."""
         best, name = self.state.best_known, f"{self.state.header.run}/{candidate.id}"
-        opponent = None if best is None else self.solution(best)
-        job = self.parts.jobs.job(f"{name}/{kind}", kind, self.solution(candidate), opponent if kind == "promote" else None)
+        solution, opponent = self.questions.solution(candidate), None if best is None else self.questions.solution(best)
+        job = self.parts.jobs.job(f"{name}/{kind}", kind, solution, opponent if kind == "promote" else None)
         if kind == "evaluate" and opponent is not None and in_rounds(self.state.settings.evaluator):
             job = self.parts.jobs.offering(job, f"{name}/promote", opponent, self.state.promotions.bar)
         self.journal.record(EvaluationStarted(candidate=candidate.id, kind=kind, gpu_seconds=self._reservation(kind)))
@@ -172,78 +140,6 @@ class Steps:
 
     def _in_pool(self, call: Callable[[Request], Answer], request: Request) -> Future[Answer]:
         return self.pool.submit(_within_budget, call, request)
-
-    def _propose_request(self, step: ProposeStep) -> ProposeRequest:
-        assert self.state.tree is not None
-        ticket = step.ticket
-        known = self.state.tree.known_plans().now()
-        return ProposeRequest(
-            node=ticket.node, plan=ticket.plan, count=ticket.count, known_plans=known, beliefs=self.state.beliefs.all(),
-            ticket=ticket.ticket, view=self._view(ticket.node, ticket.node),
-            banned=self.state.tree.bans, known_outcomes=known.outcomes,
-        )  # fmt: skip
-
-    def _write_request(self, ticket: Write) -> WriteRequest:
-        if self.state.settings.policy == AGENT_POLICY:
-            return self._agent_request(ticket)
-        assert self.state.tree is not None
-        parent = self.state.best_candidate_of(self.state.tree.parent(ticket.node))
-        failed = self.state.candidates_of(ticket.node)[-1:] if ticket.mode is WriteMode.REPAIR else []
-        previous = failed[0] if failed else None
-        view = self._view(ticket.node, None)
-        return WriteRequest(
-            definition=self.parts.jobs.definition,
-            target=self.parts.jobs.target,
-            plan=ticket.plan,
-            mode=ticket.mode,
-            attempt=ticket.attempt,
-            parent=None if parent is None else self.solution(parent),
-            previous=None if previous is None else self.solution(previous),
-            verdict=None if previous is None else self.last_verdict(previous),
-            ticket=ticket.ticket,
-            node=ticket.node,
-            trouble=self.state.trouble.get(ticket.node),
-            view=view,
-            material="" if view is None else self._material(previous or parent),
-            workloads=self.workloads,
-            merged=self._merged(ticket),
-        )
-
-    def _agent_request(self, ticket: Write) -> WriteRequest:
-        """For the single conversation: the best kernel, the last verdict, everything said so far."""
-        best, last = self.state.best_known, max(self.state.candidates.values(), key=lambda candidate: candidate.id)
-        return WriteRequest(
-            definition=self.parts.jobs.definition, target=self.parts.jobs.target, plan=ticket.plan, mode=ticket.mode,
-            attempt=ticket.attempt, parent=None if best is None else self.solution(best), ticket=ticket.ticket, node=ticket.node,
-            trouble=self.state.trouble.get(ticket.node), material=self._material(best), workloads=self.workloads,
-            last=None if last.written.ticket is None else self.last_verdict(last), turns=turns_of(self.state, self.journal.log),
-        )  # fmt: skip
-
-    def _merged(self, ticket: Write) -> str:
-        """The kernel whose gains the plan's last step brings in, when it merges two branches."""
-        node = ticket.plan[-1].second_parent if ticket.plan else None
-        return "" if node is None or self.parts.models is None else self._material(self.state.best_candidate_of(node))
-
-    def _view(self, node: NodeId, material_of: NodeId | None) -> SearchView | None:
-        if self.parts.models is None:
-            return None
-        kernel = None if material_of is None else self.state.best_candidate_of(material_of)
-        return search_view(self.state, node, self._material(kernel), self.parts.parallel)
-
-    def _material(self, candidate: CandidateState | None) -> str:
-        """A kernel and its evaluation as text: the same for everyone who asks about it."""
-        if candidate is None:
-            return ""
-        judged = candidate.verdicts.get("evaluate") or candidate.verdicts.get("promote")
-        verdict = None if judged is None else Verdict.model_validate_json(self.journal.log.get_blob(judged.verdict))
-        return kernel_text(self.solution(candidate), verdict, self.workloads)
-
-    def solution(self, candidate: CandidateState) -> Solution:
-        return Solution.model_validate_json(self.journal.log.get_blob(candidate.written.solution))
-
-    def last_verdict(self, candidate: CandidateState) -> Verdict | None:
-        answers = list(candidate.verdicts.values())
-        return Verdict.model_validate_json(self.journal.log.get_blob(answers[-1].verdict)) if answers else None
 
     # ------------------------------------------------------------------ finish
 

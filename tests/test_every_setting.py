@@ -24,10 +24,10 @@ from ksearch.llm.prices import FREE
 from ksearch.llm.setup import asker_of, choose, model_of
 from ksearch.llm.types import Role
 from ksearch.memory.run import remembers
+from ksearch.parts import Parts
 from ksearch.prepare import jobs_of, model_parts, parallel_of, parts_of, prepare
 from ksearch.profiling.run import is_at_floor
 from ksearch.settings import Settings, all_keys, merge, parse_assignment, resolve
-from ksearch.steps import Parts
 from ksearch.store.events import RunCreated, SurrogateOpened
 from ksearch.store.fold import Books, RunState
 from ksearch.store.forecasts import SurrogateState
@@ -134,7 +134,7 @@ ROWS: dict[str, tuple[Any, Any, Observe]] = {
     "planner": ("playbook", "llm", chosen),
     "coder": ("playbook", "llm", chosen),
     "world_model": (True, False, view),
-    "memory": (True, False, lambda s: remembers(prepare(s.model_copy(update={"planner": "llm", "evaluator": "local"})))),
+    "memory": (True, False, lambda s: remembers(s.model_copy(update={"planner": "llm", "evaluator": "local"}))),
     "merge": (True, False, view),
     "llm.model": ("anthropic:claude-opus-5-5", "command:cat", connection),
     "llm.planner_model": (None, "command:cat", connection),

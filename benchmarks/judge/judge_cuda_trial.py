@@ -113,7 +113,7 @@ def job(given: argparse.Namespace, candidate: Solution, workloads: list[Workload
         workloads=judged,
         device=given.device,
         unsafe_runner=given.unsafe_runner,
-        limits=Limits(timeout_s=30.0),
+        limits=Limits(timeout_s=8.0),
     )
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 
-from ksearch.forecasting.desk import Desk
+from ksearch.forecasting.desk import ForecastDesk
 from ksearch.forecasting.history import History
 from ksearch.forecasting.outcomes import held_out, load_sources
 from ksearch.forecasting.replays import ForecastingSearch
@@ -79,7 +79,7 @@ def searched(ground: RecordedGround, arm: Arm, setting: Setting, before: tuple[S
     if arm.forecaster is None:
         search = ReplayedSearch(ground, setting)
         return search.finish(), len(search.state.candidates), 0
-    forecasting = ForecastingSearch(ground, setting, Desk(arm.forecaster(), History(before)), arm.budget)
+    forecasting = ForecastingSearch(ground, setting, ForecastDesk(arm.forecaster(), History(before)), arm.budget)
     done = forecasting.finish()
     assert forecasting.state.surrogate is not None
     return done, len(forecasting.state.candidates), forecasting.state.surrogate.considered

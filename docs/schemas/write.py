@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from ksearch.inspector.looks import Beliefs, Head, Look
+from ksearch.inspector.looks import Beliefs, Look
+from ksearch.inspector.rows import Head
 from ksearch.records.model import RunRecord
 from ksearch.report.comparison import Comparison
 from ksearch.report.story import Story

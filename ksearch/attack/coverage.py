@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
+from ksearch.attack.corpus_files import Entry
 from ksearch.attack.hacks import HACKS, why_not
 from ksearch.attack.trial import Outcome, Result
 
@@ -30,7 +31,7 @@ class Spelling(BaseModel):
 
 
 class Row(BaseModel):
-    """One hack ('honest' for the honest kernels). `outcome` is the worst of its spellings, or 'not applicable'."""
+    """One hack ('honest' for the honest kernels). `outcome` is the worst of its spellings, 'not applicable' or 'not run'."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -50,19 +51,25 @@ def spelling(result: Result) -> Spelling:
     )  # fmt: skip
 
 
-def coverage(results: Sequence[Result], device: str, only: Sequence[str] = ()) -> list[Row]:
-    """Every hack once, in order, then the honest kernels; with `only`, those asked for."""
+def coverage(results: Sequence[Result], device: str, only: Sequence[str] = (), asked: Sequence[Entry] = ()) -> list[Row]:
+    """Every hack once, in order, then the honest kernels; with `only`, those asked for. `asked`: what was to be tried."""
     rows = []
     for hack, title in HACKS.items():
         if only and hack not in only:
             continue
         found = [result for result in results if result.entry.hack == hack]
-        reason = None if found else why_not(hack, device.partition(":")[0]) or "no kernel of the corpus tries it on this kind of device"
-        rows.append(Row(hack=hack, title=title, outcome=_worst(found), reason=reason, spellings=tuple(map(spelling, found))))
+        left = sum(entry.hack == hack for entry in asked) - len(found)
+        reason = f"{left} kernels not run: the time was up" if left > 0 else None if found else _why_none(hack, device)
+        outcome = "not run" if left > 0 and not found else _worst(found)
+        rows.append(Row(hack=hack, title=title, outcome=outcome, reason=reason, spellings=tuple(map(spelling, found))))
     honest = [result for result in results if result.entry.hack is None]
     if honest:
         rows.append(Row(hack="honest", title="honest kernels", outcome=_worst(honest), spellings=tuple(map(spelling, honest))))
     return rows
+
+
+def _why_none(hack: str, device: str) -> str:
+    return why_not(hack, device.partition(":")[0]) or "no kernel of the corpus tries it on this kind of device"
 
 
 def _worst(results: Sequence[Result]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ SUSPICIOUS = 0.95
 GAIN_LN = math.log(1.03)
 """Gain that counts, when the whole interval of the contest's blocks lies above zero."""
 TIMED_CALLS = 8
-LIMITS = Limits(timeout_s=10.0, compile_s=240.0, total_s=120.0, memory_bytes=3 * 2**30)
+LIMITS = Limits(timeout_s=8.0, compile_s=240.0, total_s=90.0, memory_bytes=3 * 2**30)
 
 _numbers = itertools.count()
 
@@ -59,18 +60,26 @@ class Result:
 
 
 class Trials:
-    """Tries entries on one evaluator. `kind` is 'cpu' or 'cuda'; twins are judged once."""
+    """Tries entries on one evaluator. `kind` is 'cpu' or 'cuda'; twins are judged once. `deadline`, by `time.monotonic`, ends all."""
 
-    def __init__(self, evaluator: Evaluator, device: str, entries: Sequence[Entry]) -> None:
+    def __init__(self, evaluator: Evaluator, device: str, entries: Sequence[Entry], deadline: float | None = None) -> None:
         self.evaluator, self.device, self.kind = evaluator, device, device.partition(":")[0]
         self.by_name = {entry.name: entry for entry in entries}
         self._twins: dict[str, Future[Verdict]] = {}
+        self._deadline = deadline
 
     def run(self, entries: Sequence[Entry]) -> Iterator[Result]:
-        """In order; all are handed over first, so that later ones compile while earlier ones are measured."""
+        """In order; all are handed over first, so that later ones compile while earlier ones are measured. At the deadline it ends."""
         waiting = [(entry, self._first(entry)) for entry in entries]
-        for entry, future in waiting:
-            yield self._result(entry, future.result())
+        try:
+            for entry, future in waiting:
+                yield self._result(entry, self._wait(future))
+        except TimeoutError:
+            return
+
+    def _wait(self, future: Future[Verdict]) -> Verdict:
+        """Raises TimeoutError at the deadline."""
+        return future.result(None if self._deadline is None else max(0.0, self._deadline - time.monotonic()))
 
     def verdict(self, entry: Entry) -> Verdict:
         """The judge's answer alone, with no twin to compare with."""
@@ -110,14 +119,14 @@ class Trials:
         twin = self.by_name[entry.twin]
         if entry.twin not in self._twins:
             self._twins[entry.twin] = self._submit(twin, "evaluate")
-        ratio = latency(verdict) / latency(self._twins[entry.twin].result())
+        ratio = latency(verdict) / latency(self._wait(self._twins[entry.twin]))
         if ratio > SUSPICIOUS and entry.may_pass:
             return Result(entry, Outcome.NEUTRALISED, verdict, ratio)
         return self._contest(entry, twin, ratio)
 
     def _contest(self, entry: Entry, twin: Entry, ratio: float) -> Result:
         """Gained only if it wins twice: one contest in forty is won by chance, and a whole corpus holds dozens."""
-        result = Result(entry, Outcome.NEUTRALISED, self._submit(entry, "promote", twin).result(), ratio)
+        result = Result(entry, Outcome.NEUTRALISED, self._wait(self._submit(entry, "promote", twin)), ratio)
         for again in (True, False):
             contest = result.verdict
             if contest.status is Status.INFRASTRUCTURE:
@@ -128,7 +137,7 @@ class Trials:
             result = Result(entry, Outcome.GAINED if faster else Outcome.NEUTRALISED, contest, math.exp(-contest.paired.mean))
             if not faster or not again:
                 break
-            result = Result(entry, Outcome.GAINED, self._submit(entry, "promote", twin).result(), result.ratio)
+            result = Result(entry, Outcome.GAINED, self._wait(self._submit(entry, "promote", twin)), result.ratio)
         return result
 
 

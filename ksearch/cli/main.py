@@ -7,7 +7,23 @@ from typing import Annotated
 
 import typer
 
-from ksearch.cli import bench, config, definitions, doctor, evaluate, inspect, memory, report, run, runs, steer, surrogate, ui, verify
+from ksearch.cli import (
+    bench,
+    config,
+    definitions,
+    doctor,
+    evaluate,
+    inspect,
+    memory,
+    profile,
+    report,
+    run,
+    runs,
+    steer,
+    surrogate,
+    ui,
+    verify,
+)
 from ksearch.errors import KsearchError
 
 app = typer.Typer(
@@ -44,6 +60,7 @@ for _group in (
     ui,
     evaluate,
     verify,
+    profile,
     surrogate,
     memory,
     bench,

@@ -37,11 +37,10 @@ def tree_command(
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    from ksearch.report.treeselect import options_of
-    from ksearch.report.treeview import print_tree
+    from ksearch.report.showtree import TreeQuestion, print_tree
 
-    options = options_of(depth, top, best_path, status or (), technique or (), regime or ())
-    print_tree(run, runs_dir, options, rows=rows, as_json=json)
+    asked = TreeQuestion(depth, top, best_path, status or (), technique or (), regime or (), rows, json)
+    print_tree(run, runs_dir, asked)
 
 
 def explain_command(

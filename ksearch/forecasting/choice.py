@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ksearch.errors import BadInput
-from ksearch.forecasting.desk import Desk
+from ksearch.forecasting.desk import ForecastDesk
 from ksearch.forecasting.history import History, history
 from ksearch.forecasting.model import forecast_model
 from ksearch.llm.desk import Desk as ModelDesk
@@ -51,7 +51,7 @@ def check_forecaster(name: str) -> None:
 
 def desk_for(
     name: str, settings: Settings, models: ModelDesk, *, runs: Path | None, definition: str, device_name: str
-) -> Desk:
+) -> ForecastDesk:
     """`models` books what the forecaster asks of a language model. `runs`: the folder of earlier runs to learn from; None for a
     run that is resumed, whose log holds what it learnt."""
     model = forecast_model(settings, models)
@@ -61,4 +61,4 @@ def desk_for(
         raise BadInput(f"this run forecasts with {name}: {error}") from error
     asked = None if model is None else model.name
     past = history(runs, definition, device_name, forecaster.name, asked) if runs is not None else History()
-    return Desk(forecaster, past, model=asked)
+    return ForecastDesk(forecaster, past, model=asked)

@@ -36,7 +36,7 @@ Question: TypeAlias = tuple[tuple[Sample, ...], tuple[Sample, ...], int]
 
 
 @dataclass
-class Desk:
+class ForecastDesk:
     """One forecaster for one sitting. What it knows follows from the log alone, so a resumed run forecasts as before."""
 
     forecaster: Forecaster

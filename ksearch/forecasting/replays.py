@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from ksearch.forecasting.candidates import measured_reward
-from ksearch.forecasting.desk import Desk, Forecasts
+from ksearch.forecasting.desk import ForecastDesk, Forecasts
 from ksearch.forecasting.samples import landscape_sample
 from ksearch.landscapes.ground import RecordedGround
 from ksearch.landscapes.replay import ReplayedSearch, ReplaySteps, Setting
+from ksearch.parts import Answer
 from ksearch.pending import ForecastBatch, Step
-from ksearch.steps import Answer
 from ksearch.store.events import SurrogateOpened
 from ksearch.store.fold import RunState
 from ksearch.store.forecasts import BudgetSetting
@@ -73,7 +73,7 @@ class ForecastingSteps(ReplaySteps):
 class ForecastingSearch(ReplayedSearch):
     """A replayed search that forecasts. The desk must be a fresh one."""
 
-    def __init__(self, ground: RecordedGround, setting: Setting, desk: Desk, budget: BudgetSetting) -> None:
+    def __init__(self, ground: RecordedGround, setting: Setting, desk: ForecastDesk, budget: BudgetSetting) -> None:
         super().__init__(ground, setting)
         self.state.settings = self.state.settings.model_copy(update={"surrogate_budget": budget})
         self.parts = replace(self.parts, desk=desk)

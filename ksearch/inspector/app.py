@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -15,19 +17,23 @@ from textual.timer import Timer
 from textual.widgets import Footer, Static, TabbedContent, TabPane, Tree
 
 from ksearch.errors import KsearchError
-from ksearch.inspector.looks import Branch, Head, Look, beliefs_before, branches_of, head_of, look_at
 from ksearch.inspector.panes import beliefs_pane, code_pane, diff_pane, head_text, node_pane, story_pane
-from ksearch.inspector.plans import PlanTree
-from ksearch.inspector.reader import LightRun, Reader
+from ksearch.inspector.plans import PlanTree, rest_of
+from ksearch.inspector.reader import Reader
+from ksearch.inspector.rows import Branch, Head, branches_of, head_of
 from ksearch.inspector.screens import Find, Help
 from ksearch.records.reading import StoredRun
-from ksearch.report.explain import story_lines
-from ksearch.report.story import story_of
 from ksearch.report.text import inert
 from ksearch.store.fold import RunState
 from ksearch.tree.types import ROOT, NodeId
 
+if TYPE_CHECKING:
+    from ksearch.inspector.looks import Look
+
 POLL_S = 1.0
+FIRST_PART, PART = 500, 8000
+"""Events that are folded at once when a run is opened: few at first, so that there is something to look at, then ever more."""
+
 SETTLE_S = 0.08
 """A cursor that rests this long is looked at; one on its way isn't."""
 
@@ -61,7 +67,6 @@ class Inspector(App[None]):
 
     def __init__(self, run: Path) -> None:
         super().__init__()
-        self._rows = Reader(lambda: LightRun(run))
         self._now = Reader(lambda: StoredRun.open(str(run)))
         self._then = Reader(lambda: StoredRun.open(str(run)))
         self._head: Head | None = None
@@ -69,20 +74,24 @@ class Inspector(App[None]):
         self._found: list[int] = []
         self._following = self._polling = False
         self._rest: Timer | None = None
+        self._above = Static(Text("reading the log …", "dim"), id="head")
+        self._texts = {name: Static(id=f"{name}-text") for name in TABS}
+        self._tabs = TabbedContent(initial="plan")
+        self._plans = PlanTree()
 
     def compose(self) -> ComposeResult:
-        yield Static(Text("reading the log …", "dim"), id="head")
+        yield self._above
         with Horizontal():
-            yield PlanTree()
-            with TabbedContent(initial="plan"):
+            yield self._plans
+            with self._tabs:
                 for name, title in TABS.items():
                     with TabPane(title, id=name), VerticalScroll():
-                        yield Static(id=f"{name}-text")
+                        yield self._texts[name]
         yield Footer()
 
     @property
     def plans(self) -> PlanTree:
-        return self.query_one(PlanTree)
+        return self._plans
 
     def on_mount(self) -> None:
         self.theme = "textual-ansi" if self.ansi_color else "textual-dark"
@@ -90,11 +99,12 @@ class Inspector(App[None]):
         self.run_worker(self._begin(), group="follow", exclusive=True)
 
     async def on_unmount(self) -> None:
-        for reader in (self._rows, self._now, self._then):
+        for reader in (self._now, self._then):
             reader.close()
 
     async def _begin(self) -> None:
         try:
+            await self._read()
             await self._refresh()
         except KsearchError as error:
             self.exit(return_code=error.exit_code, message=f"ksearch: {inert(str(error))}")
@@ -116,41 +126,50 @@ class Inspector(App[None]):
         finally:
             self._polling = False
 
+    async def _read(self) -> None:
+        """A long log is read in parts, and the tree is shown as it grew: it can be walked through from the first part on."""
+        part = FIRST_PART
+        while await self._now.ask(partial(_advanced, events=part)):
+            seq, last = await self._now.ask(lambda run: (run.folded, run.last_seq))
+            head = await self._now.ask(lambda run: head_of(run, run.folded))
+            self._above.update(head_text(head, reading=(seq, last)))
+            await self._refresh_rows()
+            part = min(PART, 2 * part)
+        if part > FIRST_PART and self.plans.branches:
+            await self._sort()
+
     async def _refresh(self) -> None:
         """Take in what is new, if anything is: the lines above, the rows that are there, and their new children."""
-        if not self.plans.branches:
-            await self._refresh_rows(first=True)
         known = None if self._head is None else self._head.seq
         head = await self._now.ask(lambda run: None if run.last_seq == known else head_of(run))
         if head is None:
             return
         before, self._head = self._head, head
-        self.query_one("#head", Static).update(head_text(head))
-        if before is not None:
-            await self._refresh_rows(first=False)
+        self._above.update(head_text(head))
+        await self._refresh_rows()
         if self._following and head.incumbent is not None and (before is None or before.incumbent != head.incumbent):
             await self._go(head.incumbent.node)
 
-    async def _refresh_rows(self, *, first: bool) -> None:
+    async def _refresh_rows(self) -> None:
         plans = self.plans
-        await self._rows.ask(lambda run: run.follow())
+        first = not plans.branches
         plans.show(await self._branches(list(plans.rows)))
-        for node in [0] if first else plans.opened:
-            await self._fill(node)
         if not plans.branches:
             return
+        for node in [0] if first else plans.opened:
+            await self._fill(node)
         if first:
             plans.root.expand()
             plans.move_cursor(plans.root)
-        if plans.cursor_node is not None and plans.cursor_node.data is not None:
+        if plans.cursor_node is not None and plans.cursor_node.data is not None and plans.cursor_node.data >= 0:
             self._look_soon(plans.cursor_node.data)
 
     async def _branches(self, nodes: Iterable[int]) -> Mapping[int, Branch]:
         wanted = tuple(nodes)
-        return await self._rows.ask(lambda run: branches_of(run.state, wanted))
+        return await self._now.ask(lambda run: branches_of(run.so_far, wanted))
 
-    async def _fill(self, node: int) -> None:
-        if missing := self.plans.missing(node):
+    async def _fill(self, node: int, wanted: int | None = None) -> None:
+        if missing := self.plans.missing(node, wanted):
             self.plans.fill(node, await self._branches(missing))
 
     async def on_tree_node_expanded(self, event: Tree.NodeExpanded[int]) -> None:
@@ -160,11 +179,17 @@ class Inspector(App[None]):
     # ------------------------------------------------------------------ one node
 
     def on_tree_node_highlighted(self, event: Tree.NodeHighlighted[int]) -> None:
-        if event.node.data is not None and self.plans.branches:
+        if event.node.data is not None and event.node.data >= 0 and self.plans.branches:
             self._look_soon(event.node.data)
 
-    def on_tree_node_selected(self, event: Tree.NodeSelected[int]) -> None:
-        event.node.toggle()
+    async def on_tree_node_selected(self, event: Tree.NodeSelected[int]) -> None:
+        if event.node.data is None or event.node.data >= 0:
+            event.node.toggle()
+        else:
+            line = event.node.line
+            self.plans.make_room(rest_of(event.node.data))
+            await self._fill(rest_of(event.node.data))
+            self.plans.cursor_line = line
 
     def on_tabbed_content_tab_activated(self) -> None:
         if self._look is not None:
@@ -176,13 +201,15 @@ class Inspector(App[None]):
         self._rest = self.set_timer(SETTLE_S, lambda: self.run_worker(self._look_at(node), group="look", exclusive=True))
 
     async def _look_at(self, node: int) -> None:
+        from ksearch.inspector.looks import look_at  # the tree stands before what is only needed beside it is imported
+
         look = await self._asked(self._now, lambda run: look_at(run, node), "plan")
         if look is not None:
             self._look = look
             self._draw(look)
 
     def _draw(self, look: Look) -> None:
-        active = self.query_one(TabbedContent).active
+        active = self._tabs.active
         match active:
             case "plan":
                 self._put("plan", node_pane(look))
@@ -195,6 +222,10 @@ class Inspector(App[None]):
                 self.run_worker(self._look_back(active, look.node.id), group="back", exclusive=True)
 
     async def _look_back(self, tab: str, node: int) -> None:
+        from ksearch.inspector.looks import beliefs_before
+        from ksearch.report.explain import story_lines
+        from ksearch.report.story import story_of
+
         if tab == "why":
             story = await self._asked(self._then, lambda run: story_of(run, node), tab)
             if story is not None:
@@ -213,7 +244,7 @@ class Inspector(App[None]):
             return None
 
     def _put(self, tab: str, content: RenderableType) -> None:
-        self.query_one(f"#{tab}-text", Static).update(content)
+        self._texts[tab].update(content)
 
     # ------------------------------------------------------------------ keys
 
@@ -221,11 +252,11 @@ class Inspector(App[None]):
         self.push_screen(Help())
 
     def action_tab(self, name: str) -> None:
-        self.query_one(TabbedContent).active = name
+        self._tabs.active = name
 
     def action_other_side(self) -> None:
         if self.plans.has_focus:
-            self.query_one(f"#{self.query_one(TabbedContent).active}", TabPane).query_one(VerticalScroll).focus()
+            self.query_one(f"#{self._tabs.active}", TabPane).query_one(VerticalScroll).focus()
         else:
             self.plans.focus()
 
@@ -242,17 +273,19 @@ class Inspector(App[None]):
         self.notify("going to each new incumbent" if self._following else "staying where the cursor is")
 
     async def action_sort(self) -> None:
+        await self._sort()
+
+    async def _sort(self) -> None:
         """Children are made anew, in the order of their best rewards; what was open stays open."""
         plans, node = self.plans, None if self.plans.cursor_node is None else self.plans.cursor_node.data
         opened = [number for number, row in plans.rows.items() if row.is_expanded]
-        plans.root.remove_children()
-        plans.rows = {0: plans.root}
+        plans.clear_rows()
         plans.show(await self._branches([0]))
         for number in opened:
             if number in plans.rows:
                 await self._fill(number)
                 plans.rows[number].expand()
-        if node is not None:
+        if node is not None and node >= 0:
             await self._go(node)
 
     def action_find(self) -> None:
@@ -261,7 +294,7 @@ class Inspector(App[None]):
     async def _find(self, wanted: str | None) -> None:
         if wanted is None:
             return
-        self._found = list(await self._rows.ask(lambda run: nodes_named(run.state, wanted)))
+        self._found = list(await self._now.ask(lambda run: nodes_named(run.so_far, wanted)))
         if not self._found:
             self.notify(f"no plan's step has {inert(wanted)!r}", markup=False)
             return
@@ -277,9 +310,14 @@ class Inspector(App[None]):
 
     async def _go(self, node: int) -> None:
         """To a node that may have no row yet: the way there is opened first."""
-        for above in await self._rows.ask(lambda run: way_to(run.state, node)):
-            await self._fill(above)
+        way = await self._now.ask(lambda run: way_to(run.so_far, node))
+        for above, below in pairwise([*way, node]):
+            await self._fill(above, below)
         self.plans.select(node)
+
+
+def _advanced(run: StoredRun, events: int) -> bool:
+    return run.advance(events)
 
 
 def way_to(state: RunState, node: int) -> list[int]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
-from rich.syntax import Syntax
 from rich.text import Text
 
-from ksearch.inspector.looks import Beliefs, Branch, Head, Look
-from ksearch.records.model import BudgetRecord, ForecastRecord, NodeRecord
-from ksearch.report.page.model import EvaluationDetail, FailureEvidence, RegimeLatency
 from ksearch.report.text import clipped, inert, inert_lines, nats, percent, us
+
+if TYPE_CHECKING:  # the program's first picture waits for what is imported here
+    from ksearch.inspector.looks import Beliefs, Look
+    from ksearch.inspector.rows import Branch, Head
+    from ksearch.records.model import BudgetRecord, ForecastRecord, NodeRecord
+    from ksearch.report.page.model import EvaluationDetail, FailureEvidence, RegimeLatency
 
 BAR = 28
 MOST_LINES = 4000
@@ -27,8 +30,11 @@ _UNITS = {"evaluations": "evaluations", "gpu_seconds": "GPU s", "usd": "USD", "t
 # ---------------------------------------------------------------------------------------------- above the tree
 
 
-def head_text(head: Head) -> Text:
+def head_text(head: Head, reading: tuple[int, int] | None = None) -> Text:
+    """`reading`: so many events of so many are read, and this is how the run stood then."""
     state = head.status if head.reason is None else f"{head.status} ({inert(head.reason)})"
+    if reading is not None:
+        state = f"reading the log: event {reading[0]:,} of {reading[1]:,}"
     text = Text.assemble(
         (inert(head.run), "bold"), f"  {inert(head.definition)} on {inert(head.device_name)}  ", (state, "cyan"), f"  {head.nodes} plans\n"
     )
@@ -210,6 +216,8 @@ def _counts(node: NodeRecord) -> Iterator[Text]:
 
 
 def code_pane(look: Look) -> RenderableType:
+    from rich.syntax import Syntax
+
     kernel = look.kernel
     if kernel is None:
         return Text("no code was written for this plan yet", "yellow")

@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
-from ksearch.inspector.looks import Branch
 from ksearch.inspector.panes import branch_label
+from ksearch.inspector.rows import Branch
+
+FAN = 300
+"""Children that are shown at once: a plan may have thousands, and who reads them wants the best."""
 
 
 class PlanTree(Tree[int]):
-    """Rows carry their node's number; those in `rows` are known, with their children where they were asked for."""
+    """Rows carry their node's number; those in `rows` are known, with their children where they were asked for.
+
+    A plan with more than FAN children has a last row that stands for the others; it carries `rest_of(node)`, below zero.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j", "cursor_down", "down", show=False),
@@ -29,6 +36,8 @@ class PlanTree(Tree[int]):
         super().__init__("reading the log …", data=0, id="plans")
         self.rows: dict[int, TreeNode[int]] = {0: self.root}
         self.branches: dict[int, Branch] = {}
+        self._rests: dict[int, TreeNode[int]] = {}
+        self._room: dict[int, int] = {}
         self.guide_depth = 2
         self.auto_expand = False
 
@@ -42,22 +51,40 @@ class PlanTree(Tree[int]):
                 row.allow_expand = bool(branch.children)
 
     def fill(self, node: int, branches: Mapping[int, Branch]) -> None:
-        """Rows for the children of `node`, which are among `branches`."""
+        """Rows for those children of `node` that are among `branches`."""
         row = self.rows[node]
+        rest = self._rests.pop(node, None)
+        if rest is not None:
+            rest.remove()
         for child in self.branches[node].children:
-            if child not in self.rows:
+            if child in branches and child not in self.rows:
                 self.rows[child] = row.add("", data=child, allow_expand=False)
         self.show(branches)
+        if left := sum(child not in self.rows for child in self.branches[node].children):
+            self._rests[node] = row.add_leaf(Text(f"… {left:,} more, right or Enter shows {min(left, FAN)}", "dim"), data=rest_of(node))
 
-    def missing(self, node: int) -> tuple[int, ...]:
-        """Children of a known node that have no row yet."""
+    def clear_rows(self) -> None:
+        """All but the root's."""
+        self.root.remove_children()
+        self.rows, self._rests = {0: self.root}, {}
+
+    def missing(self, node: int, wanted: int | None = None) -> tuple[int, ...]:
+        """Children of a known node that have no row yet and should have: the first ones as far as there is room, and `wanted`."""
         branch = self.branches.get(node)
-        return () if branch is None else tuple(child for child in branch.children if child not in self.rows)
+        if branch is None:
+            return ()
+        without = [child for child in branch.children if child not in self.rows]
+        room = max(0, self._room.get(node, FAN) - (len(branch.children) - len(without)))
+        return tuple(child for at, child in enumerate(without) if at < room or child == wanted)
+
+    def make_room(self, node: int) -> None:
+        """For FAN more of a node's children than there are rows for."""
+        self._room[node] = FAN + sum(child in self.rows for child in self.branches[node].children)
 
     @property
     def opened(self) -> list[int]:
-        """Known nodes whose children have rows."""
-        return [node for node, row in self.rows.items() if row.children]
+        """Known nodes whose children have rows, or will have as soon as there are any."""
+        return [node for node, row in self.rows.items() if row.children or row.is_expanded]
 
     def select(self, node: int) -> None:
         row = self.rows[node]
@@ -69,6 +96,8 @@ class PlanTree(Tree[int]):
 
     def action_open_row(self) -> None:
         row = self.cursor_node
+        if row is not None and row.data is not None and row.data < 0:
+            self.post_message(self.NodeSelected(row))
         if row is None or not row.allow_expand:
             return
         if row.is_expanded:
@@ -84,3 +113,8 @@ class PlanTree(Tree[int]):
             row.collapse()
         elif row.parent is not None:
             self.move_cursor(row.parent, animate=False)
+
+
+def rest_of(node: int) -> int:
+    """What the row carries that stands for a node's further children; the other way round as well."""
+    return -1 - node

@@ -5,12 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Generic, Protocol, TypeVar
-
-from ksearch.store.journal import Follower
-from ksearch.store.log import EventLog
-from ksearch.store.runs import RunPaths
 
 
 class Closes(Protocol):
@@ -45,14 +40,3 @@ class Reader(Generic[S]):
     def _close(self) -> None:
         if self._opened is not None:
             self._opened.close()
-
-
-class LightRun(Follower):
-    """What the rows of the tree need: the folded state without its books, which is there sooner than the whole."""
-
-    def __init__(self, folder: Path) -> None:
-        self._open = EventLog.open_reader(RunPaths(folder).database)
-        super().__init__(self._open, books=False)
-
-    def close(self) -> None:
-        self._open.close()

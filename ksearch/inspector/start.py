@@ -29,7 +29,8 @@ def inspect_run(run: str, runs_dir: Path | None, *, node: int | None, beliefs: b
 
 
 def _print_json(folder: Path, node: int | None, beliefs: bool) -> None:
-    from ksearch.inspector.looks import beliefs_before, head_of, look_at
+    from ksearch.inspector.looks import beliefs_before, look_at
+    from ksearch.inspector.rows import head_of
     from ksearch.records.reading import StoredRun
     from ksearch.report.text import ascii_json
 

@@ -23,10 +23,12 @@ from ksearch.judge.paired import LEAST_GAIN
 from ksearch.judge.statistics import t_interval
 from ksearch.judge.verdict import JUDGE_VERSION, Status
 from ksearch.landscapes.ground import Ground, Spot
+from ksearch.parts import Answer, Parts
 from ksearch.pending import JudgeStep, PromoteStep, ProposeStep, Step, WriteStep
+from ksearch.questions import Questions
 from ksearch.search import Search
 from ksearch.settings import BudgetSettings, Settings
-from ksearch.steps import Answer, Parts, Steps
+from ksearch.steps import Steps
 from ksearch.store.events import (
     CandidateWritten,
     EvaluationSettled,
@@ -164,6 +166,7 @@ class ReplaySteps(Steps):
 
     def __init__(self, journal: Journal, parts: Parts, ground: Ground, seed: int, clock: Clock) -> None:
         self.journal, self.parts = journal, parts
+        self.questions = Questions(journal.state, journal.log, parts)
         self.ground, self.seed, self.clock = ground, seed, clock
         self.spots: dict[int, Spot] = {}
         self.proposed: dict[int, Proposed] = {}
@@ -171,7 +174,7 @@ class ReplaySteps(Steps):
     def start(self, step: Step) -> Future[Answer]:
         match step:
             case ProposeStep(ticket):
-                offered = self.parts.planner.propose(self._propose_request(step))
+                offered = self.parts.planner.propose(self.questions.propose(ticket))
                 self.proposed[ticket.ticket] = Proposed(tuple(proposal.action for proposal in proposals_of(offered)))
                 return self.clock.after(PROPOSE_SECONDS)
             case WriteStep():

@@ -7,6 +7,30 @@ from typing import Literal
 from ksearch.records.base import Record
 
 
+class BeliefRecord(Record):
+    """What a search believed of a technique after one more outcome of it. Gains in nats.
+
+    `gain_mean` and `gain_sd` are the predictive distribution of its next gain, given that it works, `p_success` that it does; from
+    no prior knowledge (mean 0, a factor of 1.6 either way, P(success) one half) and this run's outcomes alone.
+    """
+
+    seq: int
+    at_s: float
+    evaluations: int
+    node: int
+    """Whose outcome it was."""
+    technique: str
+    gain: float | None
+    """Measured there over the parent; None when it failed."""
+    gain_mean: float
+    gain_sd: float
+    p_success: float
+    successes: int
+    failures: int
+    honesty: float
+    """Share of claimed gains that came true until then, over all techniques."""
+
+
 class CitedRecord(Record):
     """A plan that an entry rests on, with its outcome as it was known at that moment."""
 

@@ -16,11 +16,11 @@ from ksearch.records.model import (
     BoundsRecord,
     BudgetRecord,
     CandidateRecord,
-    ChangeRecord,
     EvaluationRecord,
     ForecastRecord,
     NodeRecord,
     RefusedRecord,
+    RunChange,
     RunRecord,
     ScoreRecord,
     TechniqueRecord,
@@ -44,6 +44,7 @@ def run_record(state: RunState, history: History, meta: RunMeta, timer: str | No
         "nodes": nodes, "candidates": tuple(candidate_record(state, history, candidate) for candidate in state.candidates.values()),
         "tickets": tuple(ticket_record(state, history, ticket) for ticket in history.decisions),
         "progress": tuple(history.progress), "incumbents": tuple(history.incumbents), "techniques": technique_records(state),
+        "belief_history": tuple(history.beliefs),
         "predictions": prediction_record(state),
     }  # fmt: skip
     return head_record(state, history, meta, timer).model_copy(update=rows)
@@ -53,11 +54,11 @@ def _nodes(state: RunState, history: History, tree: Tree, ids: Sequence[NodeId] 
     return tuple(starmap(partial(node_record, state, history), zip(tree.nodes(ids), tree.explanations(ids), strict=True)))
 
 
-def change_record(state: RunState, history: History, run: RunRecord, since: int, touched: Touched) -> ChangeRecord:
+def change_record(state: RunState, history: History, run: RunRecord, since: int, touched: Touched) -> RunChange:
     """`run` is the head of this moment."""
     nodes = () if state.tree is None else _nodes(state, history, state.tree, [NodeId(node) for node in sorted(touched.nodes)])
     first = max(0, bisect_right(history.progress, since, key=attrgetter("seq")) - 1)  # a promotion changes the row before its event
-    return ChangeRecord(
+    return RunChange(
         since=since, run=run, nodes=nodes,
         candidates=tuple(candidate_record(state, history, state.candidates[number]) for number in sorted(touched.candidates)),
         tickets=tuple(ticket_record(state, history, number) for number in sorted(touched.tickets)),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ksearch.records.beliefs import RevisionRecord
-from ksearch.records.learning import revision_record
+from ksearch.records.beliefs import BeliefRecord, RevisionRecord
+from ksearch.records.learning import belief_record, revision_record
 from ksearch.records.model import IncumbentRecord, ProgressRow
 from ksearch.store.events import (
     ArmOpenedEvent,
@@ -21,6 +21,8 @@ from ksearch.store.events import (
     WorldModelRevised,
 )
 from ksearch.store.fold import RunState
+from ksearch.tree.types import NodeId
+from ksearch.worldmodel.types import Belief
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class History:
     progress: list[ProgressRow] = field(default_factory=list)
     incumbents: list[IncumbentRecord] = field(default_factory=list)
     evaluations: int = 0
+    beliefs: list[BeliefRecord] = field(default_factory=list)
+    believed: dict[str, Belief] = field(default_factory=dict)
     revisions: list[RevisionRecord] = field(default_factory=list)
     refuted: bool = False
     """The best so far was taken back since the last answer."""
@@ -77,6 +81,7 @@ class History:
             case TicketSettled():
                 decision = self.decisions[event.ticket]
                 decision.settled, decision.settled_at = event, now
+                self._learnt(decision.issued.node, event.outcome, now, state)
             case EvaluationSettled():
                 self._answered(event, now, state)
             case WorldModelRevised():
@@ -89,8 +94,17 @@ class History:
                     self.progress[-1] = self.progress[-1].model_copy(update={"incumbent_us": event.latency_us})
             case PlanRefuted():
                 self.refuted = True
+                self._learnt(state.candidates[event.candidate].written.node, "failed", now, state)
             case _:
                 pass
+
+    def _learnt(self, node: int, outcome: str, now: Moment, state: RunState) -> None:
+        """Notes the belief in a node's technique when its outcome changed it."""
+        plan = state.tree.plan(NodeId(node)) if state.tree is not None and outcome in ("measured", "failed") else ()
+        belief = state.beliefs.by_technique.get(plan[-1].technique) if plan else None
+        if belief is not None and belief is not self.believed.get(belief.technique):
+            self.believed[belief.technique] = belief
+            self.beliefs.append(belief_record(belief, state, node, outcome, now.seq, now.at_s, self.evaluations))
 
     def _answered(self, event: EvaluationSettled, now: Moment, state: RunState) -> None:
         self.answered[event.candidate, event.kind] = now

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ksearch.briefing.view import claims_of
 from ksearch.llm.spending import spent_on
-from ksearch.records.beliefs import AmendmentRecord, CitedRecord, EntryRecord, PredictionRecord, RevisionRecord, SpendingRecord
+from ksearch.records.beliefs import (
+    AmendmentRecord,
+    BeliefRecord,
+    CitedRecord,
+    EntryRecord,
+    PredictionRecord,
+    RevisionRecord,
+    SpendingRecord,
+)
 from ksearch.store.events import EditRecord, WorldModelRevised
 from ksearch.store.fold import RunState
 from ksearch.tree import NodeStatus, NodeView, Tree
 from ksearch.tree.types import NodeId
-from ksearch.worldmodel.beliefs import UNKNOWN_MEAN, UNKNOWN_SD
+from ksearch.worldmodel.beliefs import UNKNOWN_MEAN, UNKNOWN_SD, gain, success
 from ksearch.worldmodel.claims import crps, score
 from ksearch.worldmodel.document import Entry
+from ksearch.worldmodel.types import Belief
 
 
 def revision_record(event: WorldModelRevised, state: RunState, node: int, seq: int, at_s: float, evaluations: int) -> RevisionRecord:
@@ -43,8 +51,23 @@ def _cited(tree: Tree, node: NodeId) -> CitedRecord:
     return CitedRecord(node=node, key="" if view.action is None else view.action.key, gain=gain, failed_stage=view.failed_stage)
 
 
+def belief_record(belief: Belief, state: RunState, node: int, outcome: str, seq: int, at_s: float, evaluations: int) -> BeliefRecord:
+    """After an outcome (`measured` or `failed`) of a node whose last step uses the technique."""
+    tree, next_gain = state.tree, gain(belief)
+    assert tree is not None, "beliefs come from outcomes of plans"
+    own, above = tree.own_best(NodeId(node)), tree.own_best(tree.parent(NodeId(node)))
+    return BeliefRecord(
+        seq=seq, at_s=at_s, evaluations=evaluations, node=node, technique=belief.technique,
+        gain=own - above if outcome == "measured" and own is not None and above is not None else None,
+        gain_mean=next_gain.mean, gain_sd=next_gain.sd, p_success=success(belief), successes=belief.successes,
+        failures=belief.failures, honesty=tree.honesty,
+    )  # fmt: skip
+
+
 def prediction_record(state: RunState) -> PredictionRecord | None:
     """None before any claim could be compared."""
+    from ksearch.briefing.view import claims_of  # which takes longer to import than most views to draw
+
     views = () if state.tree is None else tuple(state.tree.nodes())
     claims = claims_of({view.id: view for view in views})
     decided = [pair for view in views if (pair := _decided(view)) is not None]

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 
 from ksearch.records.base import Record as Record
-from ksearch.records.beliefs import PredictionRecord, RevisionRecord, SpendingRecord
+from ksearch.records.beliefs import BeliefRecord, PredictionRecord, RevisionRecord, SpendingRecord
 
 RunStatus: TypeAlias = Literal["open", "done", "budget", "no_candidate", "interrupted", "error"]
 """'open': no process has ended the run; it may be searching now, or have died."""
@@ -254,6 +254,7 @@ class BoundsRecord(Record):
     `bounds` is the blob with every workload's floor and the ceilings (`StoredRun.bounds()` reads it).
     """
 
+    op_class: str
     source: Literal["measured", "datasheet"]
     basis: Literal["declared", "all inputs", "outputs alone"]
     floor_us: float
@@ -302,6 +303,8 @@ class RunRecord(Record):
     techniques: tuple[TechniqueRecord, ...] = Field(default=())
     incumbents: tuple[IncumbentRecord, ...] = Field(default=())
     """Every promotion that was won, in order."""
+    belief_history: tuple[BeliefRecord, ...] = Field(default=())
+    """One row for each outcome that taught something of a technique, in order."""
     world_model_history: tuple[RevisionRecord, ...] = Field(default=())
     """What the world model's document said after each revision; before the first it was empty."""
     predictions: PredictionRecord | None = None
@@ -316,7 +319,7 @@ class RunRecord(Record):
     """Techniques and action keys that the user wants no more of, now."""
 
 
-class ChangeRecord(Record):
+class RunChange(Record):
     """What came to a run after event `since`: the run without its rows, and the rows that are new or other than they were.
 
     Values, priors, scores and forecasts of the plans that aren't here may have moved a little (see records/touched.py).

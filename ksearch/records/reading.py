@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from ksearch.definitions.schema import Definition, Solution
 from ksearch.errors import BadInput
-from ksearch.jobs import WORKLOADS
-from ksearch.judge.verdict import JudgedWorkload, Verdict
-from ksearch.profiling.bounds import Bounds
 from ksearch.records.building import (
     candidate_record,
     change_record,
@@ -23,7 +19,7 @@ from ksearch.records.building import (
     ticket_record,
 )
 from ksearch.records.history import History
-from ksearch.records.model import CandidateRecord, ChangeRecord, NodeRecord, RunRecord, TechniqueRecord, TicketRecord
+from ksearch.records.model import CandidateRecord, NodeRecord, RunChange, RunRecord, TechniqueRecord, TicketRecord
 from ksearch.records.rows import FlatRow, candidate_rows, node_rows
 from ksearch.records.touched import touched_by
 from ksearch.settings import Settings
@@ -37,6 +33,10 @@ from ksearch.tree.types import NodeId
 
 if TYPE_CHECKING:
     import networkx as nx
+
+    from ksearch.definitions.schema import Definition, Solution
+    from ksearch.judge.verdict import JudgedWorkload, Verdict
+    from ksearch.profiling.bounds import Bounds
 
 
 MOST_CHANGES = 2000
@@ -52,6 +52,7 @@ class StoredRun:
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._state, self._history = _begin(log)
+        self._floors: tuple[str, Mapping[str, float]] = ("", {})
 
     @classmethod
     def open(cls, run: str, runs_dir: Path | None = None) -> Self:
@@ -63,6 +64,18 @@ class StoredRun:
         with no_collections():
             self._move(upto)
             return run_record(self._state, self._history, self._log.meta, self._timer())
+
+    def advance(self, events: int) -> bool:
+        """Fold at most so many events more; whether some are left. For who wants to show a long run while it is read."""
+        target = self.folded + events
+        with no_collections():
+            self._fold(target)
+        return self.folded == target and self.last_seq > target
+
+    @property
+    def so_far(self) -> RunState:
+        """The fold of what was folded by now. Don't change it."""
+        return self._state
 
     def state(self, upto: int | None = None) -> RunState:
         """The fold itself, for what the records leave out (`state.tree.explain`). Don't change it; a later call does."""
@@ -76,7 +89,7 @@ class StoredRun:
             self._move(upto)
         return head_record(self._state, self._history, self._log.meta, self._timer())
 
-    def changes(self, since: int) -> ChangeRecord | None:
+    def changes(self, since: int) -> RunChange | None:
         """What came after event `since`, at the cost of what came; None when so much changed that `record` tells it better."""
         with no_collections():
             self._move(None)
@@ -132,26 +145,47 @@ class StoredRun:
         return self._log.inbox()
 
     def solution(self, candidate: CandidateRecord) -> Solution:
+        from ksearch.definitions.schema import Solution
+
         return Solution.model_validate_json(self._log.get_blob(candidate.solution))
 
     def verdict(self, digest: str) -> Verdict:
+        from ksearch.judge.verdict import Verdict
+
         return Verdict.model_validate_json(self._log.get_blob(digest))
 
     def definition(self) -> Definition:
+        from ksearch.definitions.schema import Definition
+
         return Definition.model_validate_json(self._log.get_blob(self._state.header.definition))
 
     def workloads(self) -> tuple[JudgedWorkload, ...]:
         """The full set, with regimes and weights."""
-        return WORKLOADS.validate_json(self._log.get_blob(self._state.header.workloads))
+        return self._workloads(self._state.header.workloads)
 
     def subset(self) -> tuple[JudgedWorkload, ...]:
         """The stratified subset that an ordinary evaluation times."""
-        return WORKLOADS.validate_json(self._log.get_blob(self._state.header.subset))
+        return self._workloads(self._state.header.subset)
+
+    def _workloads(self, digest: str) -> tuple[JudgedWorkload, ...]:
+        from ksearch.jobs import WORKLOADS
+
+        return WORKLOADS.validate_json(self._log.get_blob(digest))
 
     def bounds(self) -> Bounds | None:
         """Floors of every workload of the full set and the ceilings they rest on, at that moment; None where `record().bounds` is."""
+        from ksearch.profiling.bounds import Bounds
+
         known = self._state.bounds
         return None if known is None else Bounds.model_validate_json(self._log.get_blob(known.bounds))
+
+    def floors(self) -> Mapping[str, float]:
+        """The floor of each workload by its uuid, in microseconds; empty where none are known."""
+        known = self._state.bounds
+        if known is not None and known.bounds != self._floors[0]:
+            bounds = self.bounds()
+            self._floors = (known.bounds, {} if bounds is None else {row.uuid: row.floor_us for row in bounds.workloads})
+        return {} if known is None else self._floors[1]
 
     def times(self) -> dict[int, float]:
         """When each event was written, by its number, in seconds since the epoch."""

@@ -19,6 +19,7 @@ from ksearch.store.events import (
     IdeaUnbanned,
     IncumbentChanged,
     NothingWritten,
+    PlanRefuted,
     RootSettled,
     RunCreated,
     SurrogateOpened,
@@ -73,7 +74,7 @@ def _note(found: Touched, event: Event, state: RunState, history: History) -> No
         case IncumbentChanged():
             for won in history.incumbents:  # the one before is it no more
                 _candidate(found, won.candidate, state)
-        case RunCreated() | RootSettled() | SurrogateOpened() | IdeaBanned() | IdeaUnbanned():
+        case RunCreated() | RootSettled() | SurrogateOpened() | PlanRefuted() | IdeaBanned() | IdeaUnbanned():
             found.everything = True
         case _:
             pass

@@ -11,8 +11,7 @@ from concurrent.futures import Future
 from ksearch.definitions.schema import Solution
 from ksearch.errors import KsearchError, Unavailable
 from ksearch.evaluators.base import Capabilities, infrastructure_verdict
-from ksearch.forecasting.desk import Desk as ForecastDesk
-from ksearch.forecasting.desk import Forecasts, Samples
+from ksearch.forecasting.desk import ForecastDesk, Forecasts, Samples
 from ksearch.forecasting.history import History
 from ksearch.judge.verdict import Job, Verdict
 from ksearch.llm.desk import REPLY, Desk, Opening, OutOfBudget, Posted

@@ -12,10 +12,10 @@ from ksearch.coder.types import Target
 from ksearch.definitions.schema import Definition, Solution
 from ksearch.devices import Device
 from ksearch.jobs import WORKLOADS
+from ksearch.parts import Parts
 from ksearch.prepare import Setup, languages_of, parts_of
 from ksearch.replay.recorded import Diverged, RecordedDesk, RecordedEvaluator, RecordedForecasts
 from ksearch.replay.search import replay
-from ksearch.steps import Parts
 from ksearch.store.events import Event, RunCreated, SurrogateOpened, parse_event
 from ksearch.store.fold import RunState
 from ksearch.store.journal import Journal, read_state

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ksearch.llm.types import Role
+from ksearch.parts import Answer, Parts
 from ksearch.pending import ForecastBatch, JudgeStep, PromoteStep, ProposeStep, WriteStep
 from ksearch.replay.recorded import Diverged, RecordedDesk, RecordedEvaluator
 from ksearch.replay.sittings import KILLED, Arrival, LoopEvent, Sitting, sittings_of
 from ksearch.search import Search
-from ksearch.steps import Answer, Parts
 from ksearch.store.events import (
     BudgetBlocked,
     CandidateWritten,
@@ -191,7 +191,7 @@ class Replay(Search):
             mine = self.state.candidates.get(arrival.candidate)
             if mine is None:
                 raise Diverged(f"candidate {arrival.candidate}: this program wrote none")
-            self.parts.evaluator.check(arrival.candidate, self.steps.solution(mine))
+            self.parts.evaluator.check(arrival.candidate, self.steps.questions.solution(mine))
 
 
 def _describe(arrival: Arrival) -> str:

@@ -1,23 +1,16 @@
-"""`ksearch tree`: the search tree as text or JSON, best subtrees first."""
+"""The search tree as lines of text, best subtrees first."""
 
 from __future__ import annotations
 
-import atexit
-import gc
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 from typing import TypeAlias
 
-from ksearch.report.text import ascii_json, clipped, inert, nats, us, wants_colour
+from ksearch.report.text import clipped, inert, nats, us
 from ksearch.report.treeselect import Gap, Row, Selection, TreeOptions
 from ksearch.store.events import EvaluationSettled
 from ksearch.store.fold import CandidateState, RunState
 from ksearch.store.forecasts import shown
-from ksearch.store.journal import no_collections, read_state
-from ksearch.store.log import EventLog
-from ksearch.store.runs import default_runs_dir, find_run
 from ksearch.tree import NodeStatus, NodeView, Tree
 from ksearch.tree.types import NodeId
 
@@ -28,31 +21,6 @@ _STYLES = {NodeStatus.CLOSED: "red", NodeStatus.UNPROVEN: "yellow", NodeStatus.E
 _MARKS = {NodeStatus.CLOSED: "x", NodeStatus.UNPROVEN: "?", NodeStatus.EXHAUSTED: "="}
 _LEGEND = "(* incumbent, x closed, ? unproven, = exhausted, · leads there)"
 _HEADINGS = f"     N    F    O    K      Q    best     P   claim    gain    latency  plan {_LEGEND}"
-
-
-def print_tree(run: str, runs_dir: Path | None, options: TreeOptions, *, rows: int, as_json: bool) -> None:
-    paths = find_run(run, default_runs_dir(runs_dir))
-    atexit.register(gc.freeze)  # else a large tree is searched for cycles once more, only to end the process
-    with no_collections(), EventLog.open_reader(paths.database) as log:
-        state = read_state(log, books=False)
-        if as_json:
-            from ksearch.report.treerecords import tree_document
-
-            print(ascii_json(tree_document(state, options).model_dump_json()))  # noqa: T201
-        else:
-            _print(tree_lines(state, options, rows=rows))
-
-
-def _print(lines: Iterable[Line]) -> None:
-    if not wants_colour():
-        sys.stdout.write("".join("".join(text for text, _ in line) + "\n" for line in lines))
-        return
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(force_terminal=True, highlight=False)
-    for line in lines:
-        console.print(Text.assemble(*line, no_wrap=True, overflow="ellipsis"))
 
 
 def tree_lines(state: RunState, options: TreeOptions, *, rows: int) -> Iterator[Line]:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from ksearch.store.events import (
     ArmOpenedEvent,
+    BoundsKnown,
     EditRecord,
     IdeaBanned,
     IdeaUnbanned,
@@ -42,7 +43,7 @@ from ksearch.tree.types import (
     Write,
     WriteMode,
 )
-from ksearch.worldmodel.document import Edit, Insert, Kind, Merge, Prune, Split, Update
+from ksearch.worldmodel.document import Edit, Insert, Kind, Merge, OperatorFacts, Prune, RegimeFact, Split, Update
 from ksearch.worldmodel.memory import Class, Knowledge, KnownLesson, KnownTechnique, Tally
 
 _UNMEASURED: dict[str, type[Failed] | type[Skipped] | type[Cancelled]] = {"failed": Failed, "skipped": Skipped, "cancelled": Cancelled}
@@ -152,6 +153,12 @@ def edit_record(edit: Edit) -> EditRecord:
             return EditRecord(op="merge", ids=ids, texts=(text,))
         case Prune(id):
             return EditRecord(op="prune", ids=(id,))
+
+
+def facts_of(event: BoundsKnown) -> OperatorFacts:
+    """Bounds as the world model's document has them."""
+    regimes = tuple(RegimeFact(row.regime, row.weight, row.floor_us, row.binds) for row in event.regimes)
+    return OperatorFacts(event.op_class, event.floor_us, event.binds, event.source, regimes)
 
 
 def to_edit(record: EditRecord) -> Edit:

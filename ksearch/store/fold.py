@@ -6,18 +6,18 @@ the same state. Nothing here reads a clock, a file or a random number.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
-from ksearch.budget import Amounts, Ledger, LedgerError, Limits
-from ksearch.settings import BudgetSettings, Settings
-from ksearch.store.changes import TreeEvent, to_change, to_edit, to_knowledge
+from ksearch.budget import LedgerError
+from ksearch.store.books import Books, limits_of
+from ksearch.store.candidates import CandidateState, ModelCall
+from ksearch.store.changes import TreeEvent, facts_of, to_change, to_edit, to_knowledge
 from ksearch.store.errors import StoreError
 from ksearch.store.events import (
     ArmOpenedEvent,
     BoundsKnown,
     BudgetBlocked,
     BudgetChanged,
-    CandidateId,
     CandidateRecalled,
     CandidateRetired,
     CandidateWritten,
@@ -49,18 +49,14 @@ from ksearch.store.events import (
     WorldModelRevised,
     parse_event,
 )
+from ksearch.store.facts import RunFacts
 from ksearch.store.forecasts import SurrogateState
-from ksearch.store.promotions import Promotions
 from ksearch.translate import evidence
 from ksearch.tree import Tree, policy_named
-from ksearch.tree.types import Cancelled, Failed, Foreseen, Issued, Measured, NodeId, Refuted, Settled, Ticket, Write
-from ksearch.worldmodel.beliefs import Beliefs, revised
-from ksearch.worldmodel.document import Document, edited
-from ksearch.worldmodel.memory import Knowledge, priors
-from ksearch.worldmodel.types import Belief, Evidence
+from ksearch.tree.types import Cancelled, Failed, Foreseen, Issued, Measured, NodeId, Refuted, Settled, Write
+from ksearch.worldmodel.document import edited
 
-ROOT_KEY = "root"
-"""Ledger key of the evaluations that establish the root."""
+__all__ = ["Books", "BrokenLog", "CandidateState", "ModelCall", "RunState", "tree_policy"]
 
 
 class BrokenLog(StoreError):
@@ -68,187 +64,8 @@ class BrokenLog(StoreError):
 
 
 @dataclass(slots=True)
-class CandidateState:
-    """What is known of one candidate so far. `settled` is its ticket's end; the root's own candidates have no ticket."""
-
-    written: CandidateWritten
-    running: str | None = None
-    started_at: float | None = None
-    verdicts: dict[str, EvaluationSettled] = field(default_factory=dict)
-    losses: int = 0
-    device_seconds: float = 0.0
-    promoting_seconds: float = 0.0
-    """Device time of its promotion, where that came after its ticket settled; not among `device_seconds`."""
-    settled: Measured | Failed | None = None
-    ticket: int | None = None
-    """The ticket that its verdict settles: the one it was written for, or a later one that recalled it."""
-
-    @property
-    def id(self) -> CandidateId:
-        return self.written.candidate
-
-
-@dataclass(slots=True)
-class ModelCall:
-    """One call of a language model: in flight until it is settled or lost."""
-
-    started: ModelCallStarted
-    settled: ModelCallSettled | None = None
-    lost: bool = False
-
-    @property
-    def in_flight(self) -> bool:
-        return self.settled is None and not self.lost
-
-
-@dataclass(slots=True)
-class Books:
-    """What was spent and what was learnt: needed to go on searching, not to look at a run."""
-
-    ledger: Ledger
-    by_technique: dict[str, Belief] = field(default_factory=dict)
-
-    def issued(self, event: TicketIssued) -> None:
-        if event.kind == "write" and event.evaluations:
-            self.ledger.hold(_key(event.ticket), Amounts.of(evaluations=event.evaluations, gpu_seconds=event.gpu_seconds))
-
-    def started(self, ticket: int, gpu_seconds: float) -> None:
-        """A candidate that waited in the surrogate's line reserves only now, when it is measured."""
-        if not self._held(ticket):
-            self.ledger.hold(_key(ticket), Amounts.of(evaluations=1, gpu_seconds=gpu_seconds))
-
-    def _held(self, ticket: int) -> bool:
-        return _key(ticket) in self.ledger.reservations
-
-    def settled(self, ticket: Write, candidate: CandidateState | None) -> None:
-        judged = candidate is not None and "evaluate" in candidate.verdicts
-        seconds = candidate.device_seconds if candidate is not None else 0.0
-        if self._held(ticket.ticket):
-            self.ledger.settle(_key(ticket.ticket), Amounts.of(evaluations=int(judged), gpu_seconds=seconds))
-
-    def promotion_started(self, candidate: CandidateState, gpu_seconds: float) -> None:
-        """It costs no evaluation: it belongs to the one that asked for it."""
-        if _promotion_key(candidate) not in self.ledger.reservations:
-            self.ledger.hold(_promotion_key(candidate), Amounts.of(gpu_seconds=gpu_seconds))
-
-    def promotion_answered(self, candidate: CandidateState) -> None:
-        self.ledger.settle(_promotion_key(candidate), Amounts.of(gpu_seconds=candidate.promoting_seconds))
-
-    def root_started(self, candidate: CandidateState, gpu_seconds: float) -> None:
-        if _root_key(candidate) not in self.ledger.reservations:
-            self.ledger.hold(_root_key(candidate), Amounts.of(evaluations=1, gpu_seconds=gpu_seconds))
-
-    def root_answered(self, candidate: CandidateState) -> None:
-        self.ledger.settle(_root_key(candidate), Amounts.of(evaluations=1, gpu_seconds=candidate.device_seconds))
-
-    def call_started(self, event: ModelCallStarted) -> None:
-        self.ledger.hold(_call_key(event.call), Amounts(usd=event.usd, tokens=event.tokens))
-
-    def call_settled(self, event: ModelCallSettled) -> None:
-        tokens = event.input + event.cached + event.written + event.output
-        self.ledger.settle(_call_key(event.call), Amounts(usd=event.usd, tokens=tokens))
-
-    def call_lost(self, event: ModelCallLost) -> None:
-        self.ledger.settle(_call_key(event.call), self.ledger.reservations[_call_key(event.call)])
-
-    def learn(self, taught: Evidence) -> None:
-        if taught.followed:
-            technique = taught.action.technique
-            self.by_technique[technique] = revised(Beliefs(self.by_technique).belief(technique), taught)
-
-
-@dataclass(slots=True)
-class RunState:
-    """One run. `tree` is None until the root's reward is known; `books` is None in a state read only to be looked at."""
-
-    header: RunCreated
-    settings: Settings
-    books: Books | None
-    tree: Tree | None = None
-    candidates: dict[CandidateId, CandidateState] = field(default_factory=dict)
-    by_ticket: dict[int, CandidateId] = field(default_factory=dict)
-    by_digest: dict[str, CandidateId] = field(default_factory=dict)
-    by_node: dict[int, list[CandidateId]] = field(default_factory=dict)
-    open_tickets: dict[int, Ticket] = field(default_factory=dict)
-    nothing_written: dict[int, str] = field(default_factory=dict)
-    trouble: dict[int, str] = field(default_factory=dict)
-    """Nodes whose last attempt gave no code, and why."""
-    planning_failed: dict[int, str] = field(default_factory=dict)
-    document: Document = field(default_factory=Document)
-    refused_edits: tuple[str, ...] = ()
-    """Of the planner's last answer: shown to it the next time."""
-    calls: dict[int, ModelCall] = field(default_factory=dict)
-    blocked: str | None = None
-    """Why no model call fits the budget any more; None while calls fit or none was tried."""
-    why: dict[int, str] = field(default_factory=dict)
-    surrogate: SurrogateState | None = None
-    promotions: Promotions = field(default_factory=Promotions)
-    recalled: KnowledgeRecalled | None = None
-    """What earlier runs taught; None where nobody asked them."""
-    knowledge: Knowledge = field(default_factory=Knowledge)
-    bounds: BoundsKnown | None = None
-    """None in logs older than bounds, and where nothing is known of the device."""
-    incumbent: IncumbentChanged | None = None
-    root: RootSettled | None = None
-    ended: RunEnded | None = None
-    openings: int = 0
-    opened_at: float | None = None
-    settled_tickets: int = 0
-    wall_seconds: float = 0.0
-    last_time: float | None = None
-
-    @classmethod
-    def begin(cls, header: RunCreated, settings: Settings, *, books: bool = True) -> RunState:
-        return cls(header=header, settings=settings, books=Books(Ledger(_limits(settings.budget))) if books else None)
-
-    # ------------------------------------------------------------------ reading
-
-    def candidate_of(self, ticket: int) -> CandidateState | None:
-        candidate = self.by_ticket.get(ticket)
-        return None if candidate is None else self.candidates[candidate]
-
-    def twin_of(self, candidate: CandidateState) -> CandidateState:
-        """The first candidate with the same code (itself, when the code is new)."""
-        return self.candidates[self.by_digest.get(candidate.written.digest, candidate.id)]
-
-    def candidates_of(self, node: int) -> list[CandidateState]:
-        return [self.candidates[candidate] for candidate in self.by_node.get(node, [])]
-
-    def best_candidate_of(self, node: int) -> CandidateState | None:
-        """The fastest candidate of a node that passed."""
-        passed = [c for c in self.candidates_of(node) if isinstance(c.settled, Measured)]
-        return max(passed, key=_settled_reward, default=None)
-
-    @property
-    def ledger(self) -> Ledger:
-        return self._kept_books().ledger
-
-    @property
-    def beliefs(self) -> Beliefs:
-        return Beliefs(self._kept_books().by_technique)
-
-    def _kept_books(self) -> Books:
-        if self.books is None:
-            raise LookupError("this state was read without its books; read_state(log) keeps them")
-        return self.books
-
-    @property
-    def incumbent_candidate(self) -> CandidateState | None:
-        return None if self.incumbent is None else self.candidates[self.incumbent.candidate]
-
-    @property
-    def best_known(self) -> CandidateState | None:
-        """What a promotion is paired with: the incumbent, or the root's candidate while there is none."""
-        if self.incumbent is not None:
-            return self.candidates[self.incumbent.candidate]
-        return None if self.root is None or self.root.candidate is None else self.candidates[self.root.candidate]
-
-    @property
-    def evaluations(self) -> int:
-        """Evaluations answered, the root's included (a duplicate served from the log is none)."""
-        return sum("evaluate" in c.verdicts or (c.written.ticket is None and "promote" in c.verdicts) for c in self.candidates.values())
-
-    # ------------------------------------------------------------------ folding
+class RunState(RunFacts):
+    """One run, as far as its events have been folded in. Changes by `apply` alone."""
 
     def replay(self, seq: int, payload: str, time: float) -> Event:
         """Fold a stored event, which anybody may have written. Raises BrokenLog when it can't follow from those before it."""
@@ -290,8 +107,11 @@ class RunState:
                 self._refuted(event, tree_done)
             case BoundsKnown():
                 self.bounds = event
+                self.document = replace(self.document, operator=facts_of(event))
             case KnowledgeRecalled():
-                self._recalled(event)
+                self.recalled, self.knowledge = event, to_knowledge(event)
+                if self.books is not None:
+                    self.books.recall(self.knowledge)
             case RootSettled():
                 self._root(event)
             case IncumbentChanged():
@@ -312,7 +132,7 @@ class RunState:
                 self.blocked = None
                 self.settings = self.settings.model_copy(update={"budget": event.budget})
                 if self.books is not None:
-                    self.books.ledger.limits = _limits(event.budget)
+                    self.books.ledger.limits = limits_of(event.budget)
             case RunEnded():
                 self.ended = event
             case Opened():
@@ -365,11 +185,6 @@ class RunState:
         stage = outcome.stage if isinstance(outcome, Failed) else None
         parent = self.tree.parent(node)
         self.books.learn(evidence(node, plan[-1], reward, self.tree.own_best(parent), stage, followed))
-
-    def _recalled(self, event: KnowledgeRecalled) -> None:
-        self.recalled, self.knowledge = event, to_knowledge(event)
-        if self.books is not None:
-            self.books.by_technique |= {prior.technique: prior for prior in priors(self.knowledge)}
 
     def _surrogate_event(self, event: ForecastMade | CandidateRetired | CandidateRecalled) -> None:
         if self.surrogate is None:
@@ -497,34 +312,3 @@ def tree_policy(policy: str, judge_version: str) -> str:
     if policy == "puct" and judge_version == "1":
         return "puct-mean"
     return "best-of-n" if policy == "single-agent" else policy
-
-
-def _key(ticket: int) -> str:
-    return f"ticket-{ticket}"
-
-
-def _promotion_key(candidate: CandidateState) -> str:
-    return f"promotion-{candidate.id}"
-
-
-def _call_key(call: int) -> str:
-    return f"call-{call}"
-
-
-def _root_key(candidate: CandidateState) -> str:
-    return f"{ROOT_KEY}-{candidate.id}"
-
-
-def _settled_reward(candidate: CandidateState) -> float:
-    assert isinstance(candidate.settled, Measured)
-    return candidate.settled.reward
-
-
-def _limits(budget: BudgetSettings) -> Limits:
-    return Limits.of(
-        evaluations=budget.max_evaluations,
-        gpu_seconds=budget.max_gpu_seconds,
-        usd=budget.max_usd,
-        tokens=budget.max_tokens,
-        wall_seconds=budget.max_time_s,
-    )

@@ -19,8 +19,9 @@ from textual.widgets import Static, TabbedContent
 
 from ksearch.errors import BadInput
 from ksearch.inspector.app import TABS, Inspector
-from ksearch.inspector.looks import Beliefs, Head, Look, beliefs_before
+from ksearch.inspector.looks import Beliefs, Look, beliefs_before
 from ksearch.inspector.panes import bar
+from ksearch.inspector.rows import Head
 from ksearch.inspector.start import inspect_run
 from ksearch.records.reading import StoredRun
 from tests.views.conftest import printable
@@ -153,6 +154,49 @@ def test_sorting_again_keeps_what_was_open(folder: Path) -> None:
         node, rows = at(app), set(app.plans.rows)
         await pilot.press("r")
         await until(lambda: at(app) == node and set(app.plans.rows) == rows, pilot)
+
+    inspected(folder, steps)
+
+
+def test_a_plan_with_many_children_shows_the_best_and_then_more(folder: Path, known: StoredRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ksearch.inspector.plans.FAN", 1)
+    tree = known.tree
+    assert tree is not None
+    best, *others = sorted(known.node(0).children, key=lambda node: -(tree.best(node) or -9.0))  # type: ignore[arg-type]
+    assert others
+
+    async def steps(app: Inspector, pilot: Pilot[None]) -> None:
+        await until(lambda: len(app.plans.rows) > 1, pilot)
+        assert set(app.plans.rows) == {0, best}
+        await pilot.press("down", "down")
+        assert f"{len(others)} more" in str(app.plans.cursor_node.label)  # type: ignore[union-attr]
+        await pilot.press("enter")
+        await until(lambda: len(app.plans.rows) == 3, pilot)
+        await pilot.press("slash", *f"#{others[-1]}", "enter")
+        await until(lambda: at(app) == others[-1], pilot)
+
+    inspected(folder, steps)
+
+
+def test_a_long_log_is_shown_while_it_is_read(folder: Path, known: StoredRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tree that stands after all parts is the one that a single reading gives."""
+    monkeypatch.setattr("ksearch.inspector.app.FIRST_PART", 5)
+    monkeypatch.setattr("ksearch.inspector.app.PART", 5)
+    read: list[str] = []
+    told = Inspector._refresh_rows
+
+    async def spied(app: Inspector) -> None:
+        read.append(shown(app, "head"))
+        await told(app)
+
+    monkeypatch.setattr(Inspector, "_refresh_rows", spied)
+
+    async def steps(app: Inspector, pilot: Pilot[None]) -> None:
+        assert app._head is not None
+        assert app._head.seq == known.head().seq
+        assert "reading the log: event 6 of" in read[0]
+        children = known.node(0).children
+        await until(lambda: set(app.plans.rows) == {0, *children}, pilot)
 
     inspected(folder, steps)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ksearch.judge.cuda_timing import Empty, Stamp, untold
+from ksearch.judge.cuda_timing import Stamp
 
 
 def raw(host: float = 50.0, events: float = 20.0, span_ns: float | None = 5000, to_host: int = 0) -> dict[str, object]:
@@ -39,15 +39,3 @@ def test_clocks_that_contradict_each_other_are_told(stamp: dict[str, object]) ->
 def test_nonsense_is_no_stamp(stamp: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="times"):
         Stamp.read(stamp, cupti=True)
-
-
-EMPTY = Empty(typical_us=400.0, slack_us=30.0)
-
-
-def test_a_host_that_is_late_now_and_then_accuses_nobody() -> None:
-    assert untold([60.0, 55.0, 9000.0, 70.0, 4000.0], EMPTY) is None
-
-
-def test_time_that_no_stamp_tells_call_after_call_is_named() -> None:
-    claims = untold([900.0, 880.0, 60.0, 910.0, 870.0], EMPTY)
-    assert claims == "most calls took 880 us beyond what the stamps tell; an empty request takes 400 us"

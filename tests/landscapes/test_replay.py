@@ -17,9 +17,9 @@ from ksearch.judge.verdict import JUDGE_VERSION, JudgedWorkload, Status
 from ksearch.landscapes.ground import Ground, Spot, reaches
 from ksearch.landscapes.replay import ReplayedSearch, Setting, replay
 from ksearch.landscapes.synthetic import FAMILIES, draw
+from ksearch.parts import Parts
 from ksearch.search import Search
 from ksearch.settings import BudgetSettings, Settings
-from ksearch.steps import Parts
 from ksearch.store.events import RunCreated
 from ksearch.store.fold import RunState
 from ksearch.store.journal import Journal

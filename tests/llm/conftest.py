@@ -14,10 +14,10 @@ from ksearch.definitions.schema import BuildSpec, Definition, Solution, SourceFi
 from ksearch.devices import Device
 from ksearch.evaluators.fake import FakeEvaluator
 from ksearch.judge.verdict import JUDGE_VERSION, JudgedWorkload
+from ksearch.parts import Parts
 from ksearch.prepare import ModelParts, Setup, jobs_of, model_parts
 from ksearch.search import Search
 from ksearch.settings import Settings
-from ksearch.steps import Parts
 from ksearch.store.events import Opened, RunCreated, RunEnded
 from ksearch.store.fold import RunState
 from ksearch.store.journal import Journal

@@ -12,11 +12,11 @@ import pytest
 
 from ksearch.llm.desk import Desk
 from ksearch.llm.record import Answers
+from ksearch.parts import Parts
 from ksearch.prepare import ModelParts, model_parts
 from ksearch.replay.recorded import Diverged, RecordedDesk, RecordedEvaluator
 from ksearch.replay.run import check_same
 from ksearch.replay.search import replay
-from ksearch.steps import Parts
 from ksearch.store.events import ModelCallSettled, parse_event
 from ksearch.store.journal import read_state
 from tests.llm.brain import Diligent

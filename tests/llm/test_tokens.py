@@ -22,8 +22,8 @@ from ksearch.definitions.catalog import load_definition, workloads_for
 from ksearch.definitions.regimes import stratified
 from ksearch.devices import Device
 from ksearch.llm.spending import spent_by_node, spent_by_role, spent_on
+from ksearch.parts import Parts
 from ksearch.prepare import ModelParts, Setup
-from ksearch.steps import Parts
 from tests.llm.brain import about, plan, proposal, task_of
 from tests.llm.conftest import Bench
 from tests.llm.messages_server import Body, Error, Say, prompt_of, serving, text, tool

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import pytest
 
-from ksearch.records.model import CandidateRecord, ChangeRecord, NodeRecord, ProgressRow, RunRecord, TicketRecord
+from ksearch.records.model import CandidateRecord, NodeRecord, ProgressRow, RunChange, RunRecord, TicketRecord
 from ksearch.records.reading import StoredRun
 from ksearch.report.export import import_run
 from ksearch.store.log import EventLog, EventRow
@@ -65,7 +65,7 @@ def test_too_much_at_once_is_told_as_a_whole(whole: Path) -> None:
     assert (now.nodes, now.candidates, now.tickets) == ((), (), ())
 
 
-def _with(known: RunRecord, change: ChangeRecord) -> RunRecord:
+def _with(known: RunRecord, change: RunChange) -> RunRecord:
     progress: tuple[ProgressRow, ...] = (*known.progress[: change.progress_from], *change.progress)
     return change.run.model_copy(
         update={
@@ -85,4 +85,5 @@ def _replaced(rows: tuple[Row, ...], newer: Sequence[tuple[int, Row]]) -> tuple[
 
 
 def _plain(record: RunRecord) -> object:
-    return record.model_dump(exclude={"techniques": True, "predictions": True, "nodes": {"__all__": MOVED_BY_ALL}})
+    without = {"techniques": True, "belief_history": True, "predictions": True}
+    return record.model_dump(exclude={**without, "nodes": {"__all__": MOVED_BY_ALL}})

@@ -15,9 +15,9 @@ from ksearch.evaluators.base import Evaluator
 from ksearch.evaluators.fake import FakeEvaluator
 from ksearch.jobs import JobFactory
 from ksearch.judge.verdict import JUDGE_VERSION, JudgedWorkload
+from ksearch.parts import Parts
 from ksearch.search import Search
 from ksearch.settings import BudgetSettings, EvaluationSettings, Settings
-from ksearch.steps import Parts
 from ksearch.store.events import Opened, RunCreated, RunEnded
 from ksearch.store.journal import Journal
 from ksearch.store.log import EventLog

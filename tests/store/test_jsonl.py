@@ -4,6 +4,7 @@ import io
 import json
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -114,7 +115,7 @@ def test_every_flipped_byte_is_refused(lines: list[bytes], tmp_path: Path) -> No
         (6, lambda line: line.replace(b'"blob":"', b'"blob":"\\u0000'), "line 6: blobs out of order"),
     ],
 )
-def test_a_wrong_line_is_named(lines: list[bytes], tmp_path: Path, number: int, change, complaint: str) -> None:
+def test_a_wrong_line_is_named(lines: list[bytes], tmp_path: Path, number: int, change: Callable[[bytes], bytes], complaint: str) -> None:
     lines[number - 1] = change(lines[number - 1])
     assert re.match(complaint, refused(resealed(lines), tmp_path / "other"))
 

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from ksearch.errors import BadInput
 from ksearch.records.reading import StoredRun
+from ksearch.report.showtree import TreeQuestion, print_tree
 from ksearch.report.text import ascii_json, inert, inert_lines
 from ksearch.report.treerecords import TreeDocument, TreeNode
 from ksearch.report.treeselect import Gap, Row, TreeOptions, options_of
-from ksearch.report.treeview import print_tree, selection_of
+from ksearch.report.treeview import selection_of
 from ksearch.store.journal import read_state
 from ksearch.store.log import EventLog
 from tests.views.conftest import printable
@@ -42,13 +43,13 @@ def test_ascii_json_is_the_same_value(text: str) -> None:
 def test_every_node_is_printed_once(run: StoredRun, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree = run.state().tree
     assert tree is not None
-    print_tree(str(folder), None, TreeOptions(), rows=0, as_json=False)
+    print_tree(str(folder), None, TreeQuestion(rows=0))
     shown = [int(number) for number in re.findall(r" #(\d+) ", capsys.readouterr().out)]
     assert sorted(shown) == list(range(len(tree)))
 
 
 def test_rows_are_bounded_and_say_what_is_left(run: StoredRun, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    print_tree(str(folder), None, TreeOptions(), rows=2, as_json=False)
+    print_tree(str(folder), None, TreeQuestion(rows=2))
     out = capsys.readouterr().out
     assert len(re.findall(r" #\d+ ", out)) == 2
     assert f"... {len(run.record().nodes) - 2} more rows" in out
@@ -103,13 +104,13 @@ def _above(tree, node):  # type: ignore[no-untyped-def]
 
 
 def test_depth_says_how_much_it_hides(run: StoredRun, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    print_tree(str(folder), None, TreeOptions(depth=0), rows=0, as_json=False)
+    print_tree(str(folder), None, TreeQuestion(depth=0, rows=0))
     out = capsys.readouterr().out
     assert f"#0 root  (+{len(run.record().nodes[0].children)} below)" in out
 
 
 def test_json_is_the_documented_model_and_agrees_with_the_records(run: StoredRun, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    print_tree(str(folder), None, TreeOptions(), rows=1, as_json=True)
+    print_tree(str(folder), None, TreeQuestion(rows=1, as_json=True))
     document = TreeDocument.model_validate_json(capsys.readouterr().out)
     record = run.record()
     assert document.total == len(document.nodes) == len(record.nodes)
@@ -132,7 +133,7 @@ def test_no_text_of_a_run_steers_the_terminal(
     monkeypatch.delenv("NO_COLOR" if colour else "FORCE_COLOR", raising=False)
     monkeypatch.setenv("COLUMNS", "400")
     monkeypatch.setenv("TERM", "xterm-256color")
-    print_tree(str(hostile), None, TreeOptions(), rows=0, as_json=False)
+    print_tree(str(hostile), None, TreeQuestion(rows=0))
     out = capsys.readouterr().out
     assert ("\x1b[" in out) == colour
     assert printable(re.sub(r"\x1b\[[0-9;]*m", "", out)), "only colours, and ours"
@@ -142,12 +143,12 @@ def test_no_text_of_a_run_steers_the_terminal(
 def test_no_color_wins_over_force_color(hostile: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("NO_COLOR", "1")
-    print_tree(str(hostile), None, TreeOptions(), rows=0, as_json=False)
+    print_tree(str(hostile), None, TreeQuestion(rows=0))
     assert "\x1b" not in capsys.readouterr().out
 
 
 def test_json_of_hostile_text_is_plain_ascii_free_of_controls(hostile: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    print_tree(str(hostile), None, TreeOptions(), rows=0, as_json=True)
+    print_tree(str(hostile), None, TreeQuestion(rows=0, as_json=True))
     out = capsys.readouterr().out
     assert out.isascii()
     assert out.rstrip("\n").isprintable()

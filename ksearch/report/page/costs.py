@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ksearch.records.model import EvaluationRecord, RunRecord
 from ksearch.report.page.model import CostRow
+
+LEAST_USD = 1e-6
+"""Below it a difference of sums is rounding."""
 
 
 def costs_of(record: RunRecord) -> tuple[CostRow, ...]:
@@ -17,7 +20,7 @@ def costs_of(record: RunRecord) -> tuple[CostRow, ...]:
         _judge("judge: evaluations", [answer for answer in search if answer.kind == "evaluate"]),
         _judge("judge: promotions", [answer for answer in search if answer.kind == "promote"]),
         _lost(record),
-        _model(record),
+        *_models(record),
     ]
     return tuple(row for row in rows if row is not None)
 
@@ -41,8 +44,20 @@ def _lost(record: RunRecord) -> CostRow | None:
     )
 
 
-def _model(record: RunRecord) -> CostRow | None:
+def _models(record: RunRecord) -> Iterator[CostRow]:
+    """By role; what no call accounts for in a row of its own (an older log booked forecasts beside the calls)."""
     tokens, usd = record.budget["tokens"].spent, record.budget["usd"].spent
-    if not tokens and not usd:
-        return None
-    return CostRow(role="language model", count=0, device_seconds=None, wall_seconds=None, tokens=tokens, usd=usd)
+    for role in record.spending:
+        taken = role.input + role.cached + role.written + role.output + role.unseen
+        tokens, usd = tokens - taken, usd - role.usd
+        yield CostRow(
+            role=f"model: {role.role}",
+            count=role.calls,
+            device_seconds=None,
+            wall_seconds=None,
+            tokens=taken,
+            usd=role.usd,
+            models=role.models,
+        )
+    if tokens > 0 or usd > LEAST_USD:
+        yield CostRow(role="models: other", count=0, device_seconds=None, wall_seconds=None, tokens=max(0.0, tokens), usd=max(0.0, usd))

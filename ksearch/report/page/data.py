@@ -49,7 +49,8 @@ def page_of(run: StoredRun, record: RunRecord) -> PageData:
         headline=headline, actions=tuple(actions.known), nodes=nodes,
         candidates=tuple(map(_candidate, record.candidates)), tickets=record.tickets, progress=record.progress,
         incumbents=record.incumbents, techniques=record.techniques, calibrations=(claims_of(record), *forecasts_of(record)),
-        policy=policy_of(record), costs=costs_of(record), commands=commands_of(record),
+        policy=policy_of(record), beliefs=record.belief_history, world_model=record.world_model_history,
+        predictions=record.predictions, costs=costs_of(record), commands=commands_of(record),
     )  # fmt: skip
 
 
@@ -75,7 +76,7 @@ def _head(run: StoredRun, record: RunRecord) -> RunHead:
         status=record.status, reason=record.reason, policy=_setting(record.settings, "policy"),
         objective=_setting(record.settings, "objective"), evaluations=record.evaluations, wall_seconds=record.wall_seconds,
         baseline=_baseline(run, record), baseline_us=record.baseline_us, root_reward=record.root_reward,
-        sigma_noise=record.sigma_noise, honesty=record.honesty,
+        sigma_noise=record.sigma_noise, honesty=record.honesty, floor=record.bounds,
     )  # fmt: skip
 
 
@@ -95,7 +96,7 @@ def _baseline(run: StoredRun, record: RunRecord) -> str:
 def _headline(run: StoredRun, best: IncumbentRecord, candidate: CandidateRecord) -> Headline:
     promotion = next((answer for answer in candidate.evaluations if answer.kind == "promote"), None)
     verdict = None if promotion is None else verdict_of(run, promotion.verdict)
-    regimes = () if verdict is None or isinstance(verdict, str) else regime_latencies(verdict)
+    regimes = () if verdict is None or isinstance(verdict, str) else regime_latencies(verdict, run.floors())
     return Headline(**best.model_dump(), regimes=regimes)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pydantic import ValidationError
 
@@ -66,7 +66,7 @@ def _evaluation(run: StoredRun, answer: EvaluationRecord) -> EvaluationDetail:
     if isinstance(verdict, str):
         return EvaluationDetail(kind=answer.kind, missing=verdict)
     return EvaluationDetail(
-        kind=answer.kind, regimes=regime_latencies(verdict), workloads=tuple(map(_workload, verdict.workloads)),
+        kind=answer.kind, regimes=regime_latencies(verdict, run.floors()), workloads=tuple(map(_workload, verdict.workloads)),
         evidence=None if verdict.evidence is None else _evidence(verdict.evidence),
         paired=None if verdict.paired is None else _paired(verdict.paired),
         compile=None if verdict.compile is None else _compile(verdict.compile), timer=verdict.timer, isolation=verdict.isolation,
@@ -74,20 +74,24 @@ def _evaluation(run: StoredRun, answer: EvaluationRecord) -> EvaluationDetail:
     )  # fmt: skip
 
 
-def regime_latencies(verdict: Verdict) -> tuple[RegimeLatency, ...]:
-    """Weighted means by regime, in the order in which the regimes first appear; workloads without a latency are left out."""
+def regime_latencies(verdict: Verdict, floors: Mapping[str, float]) -> tuple[RegimeLatency, ...]:
+    """Weighted means by regime, with the floors of the same workloads.
+
+    Regimes stand in the order in which they first appear; workloads without a latency are left out.
+    """
     groups: dict[str, list[WorkloadResult]] = {}
     for row in verdict.workloads:
         if row.latency_us is not None:
             groups.setdefault(row.regime, []).append(row)
-    return tuple(_regime(regime, rows) for regime, rows in groups.items())
+    return tuple(_regime(regime, rows, floors) for regime, rows in groups.items())
 
 
-def _regime(regime: str, rows: list[WorkloadResult]) -> RegimeLatency:
+def _regime(regime: str, rows: list[WorkloadResult], floors: Mapping[str, float]) -> RegimeLatency:
     return RegimeLatency(
         regime=regime, workloads=len(rows), weight=sum(row.weight for row in rows),
         baseline_us=_mean([(row.weight, row.baseline_us) for row in rows]),
         latency_us=_mean([(row.weight, row.latency_us) for row in rows]),
+        floor_us=_mean([(row.weight, floors.get(row.uuid)) for row in rows]),
     )  # fmt: skip
 
 

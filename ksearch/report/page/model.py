@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from ksearch.records.beliefs import BeliefRecord, PredictionRecord, RevisionRecord
 from ksearch.records.model import (
     ActionRecord,
+    BoundsRecord,
     BudgetRecord,
     ForecastRecord,
     IncumbentRecord,
@@ -52,6 +54,8 @@ class RunHead(Record):
     root_reward: float | None
     sigma_noise: float | None
     honesty: float | None
+    floor: BoundsRecord | None
+    """What the device allows on the full set; None where that isn't known."""
 
 
 class RegimeLatency(Record):
@@ -64,7 +68,7 @@ class RegimeLatency(Record):
     baseline_us: float | None
     latency_us: float | None
     floor_us: float | None = None
-    """Physical lower bound, where one is known."""
+    """What the device allows on these workloads; None where that isn't known."""
 
 
 class Headline(IncumbentRecord):
@@ -247,6 +251,8 @@ class CostRow(Record):
     wall_seconds: float | None
     tokens: float | None
     usd: float | None
+    models: tuple[str, ...] = ()
+    """Language models that took it."""
 
 
 class Command(Record):
@@ -272,6 +278,12 @@ class PageData(Record):
     techniques: tuple[TechniqueRecord, ...]
     calibrations: tuple[Calibration, ...]
     policy: PolicyStatistics
+    beliefs: tuple[BeliefRecord, ...]
+    """What the search came to believe of each technique, outcome by outcome."""
+    world_model: tuple[RevisionRecord, ...]
+    """The planner's document after each of its revisions; empty when the planner keeps none."""
+    predictions: PredictionRecord | None
+    """How claims came true, beside constants; None before any could be compared."""
     costs: tuple[CostRow, ...]
     commands: tuple[Command, ...]
 

@@ -24,7 +24,7 @@ LIBRARY = (
 LICENCES = "vendor/d3-LICENSES.txt"
 SCRIPTS = (
     "decode", "dom", "format", "tables", "model", "details", "chart", "progress", "calibration", "bars", "rows", "keys", "drawing",
-    "diff", "code", "chosen", "judged", "attempts", "panel", "top", "overview", "tree", "sections", "live", "main",
+    "diff", "code", "chosen", "judged", "attempts", "panel", "top", "overview", "tree", "beliefs", "sections", "live", "main",
 )  # fmt: skip
 """Of assets/js, in the order in which they build on each other."""
 

@@ -143,6 +143,13 @@ function drawCloud(svg, width, height, points) {
   reach(svg, dots);
 }
 
+// The planner beside one that always claims the mean of what came: what any claim has to beat.
+function constantScore(calibration) {
+  const said = state.model.data.predictions;
+  if (calibration.source !== "planner" || said === null || said.constant_crps === null) return [];
+  return [["CRPS of a constant", `${plain(said.constant_crps, 3)} nats`, "Of always claiming the mean and spread of what was measured, known afterwards"]];
+}
+
 function claimScores(calibration) {
   const list = facts([
     ["measured steps", String(calibration.measured)],
@@ -157,6 +164,7 @@ function claimScores(calibration) {
       calibration.crps === null ? DASH : `${plain(calibration.crps, 3)} nats`,
       "Continuous ranked probability score of the claimed normal; 0 is perfect",
     ],
+    ...constantScore(calibration),
     ["80 % interval holds", percent(calibration.coverage), "Share of measurements within the claimed central 80 %"],
     ["rank correlation", plain(calibration.rank), "Spearman"],
     ["Brier", calibration.brier === null ? DASH : plain(calibration.brier, 3), "Mean squared error of P(success)"],

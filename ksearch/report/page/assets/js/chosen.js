@@ -5,7 +5,7 @@ function whySection(node) {
   const columns = [
     ["ticket", (t) => `${t.ticket}`, { class: "number" }],
     ["asked for", (t) => (t.kind === "write" ? `write (${t.mode})` : "ideas")],
-    ["because", (t) => t.why],
+    ["because", (t) => t.why, { class: "because" }],
     [
       "outcome",
       (t) =>
@@ -24,7 +24,7 @@ function whySection(node) {
     {},
     h("h4", {}, "Why it was chosen"),
     rows.length
-      ? table(`Decisions about node ${node.id}`, columns, rows)
+      ? table(`Decisions about node ${node.id}`, columns, rows, { class: "decisions" })
       : h("p", { class: "note" }, "It has not been chosen yet."),
     siblingScores(node),
   );
@@ -59,7 +59,7 @@ function siblingScores(node) {
     "scores",
     node.score.arms === 1
       ? "Score now: it is the only arm of its parent"
-      : `Score among the ${node.score.arms} arms of its parent now: rank ${node.score.rank}`,
+      : `Score among the ${thousands(node.score.arms, 0)} arms of its parent now: rank ${thousands(node.score.rank, 0)}`,
     table("Scores among siblings", columns, near),
     more > 0 ? h("p", { class: "note" }, `${more} more`) : null,
   );

@@ -4,11 +4,13 @@
 const SPACING = { across: 22, along: 150 };
 const LABELS_FROM = 0.6; // scale below which names can't be read
 const READABLE = 0.85;
+const FAN = 24; // children of one plan that are drawn, the first in the chosen order; the rows have all
 
 const drawing = {
   element: null,
   canvas: null,
   points: [],
+  left: new Map(), // how many children a point below zero stands for
   links: [],
   transform: null,
   zoom: null,
@@ -64,7 +66,8 @@ function layDrawing() {
   if (drawing.element.hidden || !state.model.nodes.length) return;
   const shown = new Set(grid.rows.map((row) => row.id)),
     { model, view } = state;
-  const root = d3.hierarchy(0, (id) => model.sorted(id, view.order).filter((child) => shown.has(child)));
+  const way = new Set([view.selected, model.incumbent].flatMap((id) => (id === null ? [] : model.path(id))));
+  const root = d3.hierarchy(0, (id) => (id < 0 ? [] : fan(model.sorted(id, view.order).filter((child) => shown.has(child)), id, way)));
   d3
     .tree()
     .nodeSize([SPACING.across, SPACING.along])
@@ -77,6 +80,14 @@ function layDrawing() {
     (point) => point.y,
   );
   paintSoon();
+}
+
+// Too many to be told apart stand for themselves no more: one point, of the number below zero, for all that are left out.
+function fan(children, id, way) {
+  if (children.length <= FAN) return children;
+  const kept = children.filter((child, at) => at < FAN || way.has(child));
+  drawing.left.set(-1 - id, children.length - kept.length);
+  return kept.length < children.length ? [...kept, -1 - id] : kept;
 }
 
 function sizeDrawing() {
@@ -148,7 +159,19 @@ function paintLinks(context, seen, colours, way) {
   }
 }
 
+function paintRest(context, point, colours) {
+  if (drawing.transform.k < LABELS_FROM) return;
+  context.font = "italic 11px ui-sans-serif, system-ui, sans-serif";
+  context.textBaseline = "middle";
+  context.fillStyle = colours.soft;
+  context.fillText(`and ${thousands(drawing.left.get(point.id), 0)} more, in the rows`, point.x - 2, point.y);
+}
+
 function paintNode(context, point, colours) {
+  if (point.id < 0) {
+    paintRest(context, point, colours);
+    return;
+  }
   const { model, view } = state,
     node = model.nodes[point.id],
     kind = model.state(node),
@@ -253,7 +276,10 @@ function drawingHover(event) {
   const point = pointAt(event);
   drawing.canvas.style.cursor = point ? "pointer" : "";
   drawing.hover.hidden = point === null;
-  if (point === null) return;
+  if (point === null || point.id < 0) {
+    drawing.hover.hidden = true;
+    return;
+  }
   const node = state.model.nodes[point.id],
     candidate = state.model.shown(node),
     [x, y] = d3.pointer(event, drawing.element);
@@ -267,10 +293,18 @@ function drawingHover(event) {
 
 function drawingClick(event) {
   const point = pointAt(event);
-  if (point) selectNode(point.id);
+  if (point && point.id < 0) showRows(-1 - point.id);
+  else if (point) selectNode(point.id);
 }
 
 function drawingDoubleClick(event) {
   const point = pointAt(event);
-  if (point && state.model.children[point.id].length) toggle(point.id);
+  if (point && point.id >= 0 && state.model.children[point.id].length) toggle(point.id);
+}
+
+// All children of a plan of which the drawing shows the first.
+function showRows(id) {
+  state.view.mode = "rows";
+  drawMode();
+  moveTo(id, true, true);
 }

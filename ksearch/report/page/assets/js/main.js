@@ -23,7 +23,7 @@ function start() {
 }
 
 // What is made of all rows: a change of a large run leaves it as it was.
-const SUMMARIES = [drawClaims, drawPolicy, drawTechniques, drawCost, drawReproduce, drawEnvironment];
+const SUMMARIES = [drawClaims, drawBeliefs, drawPolicy, drawTechniques, drawCost, drawReproduce, drawEnvironment];
 
 function drawAll(changed = false) {
   const { run } = state.model.data;
@@ -80,7 +80,7 @@ window.ksearch = {
     return state.view.selected;
   },
   get drawn() {
-    return drawing.points.map((point) => {
+    return drawing.points.filter((point) => point.id >= 0).map((point) => {
       const [x, y] = drawing.transform.apply([point.x, point.y]);
       return { id: point.id, x, y };
     });

@@ -93,6 +93,7 @@ class View {
     this.mode = "rows";
     this.abscissa = "evaluations";
     this.tab = "diff";
+    this.revision = null; // of the world model; null is the newest
   }
 
   reveal(model, id) {

@@ -32,6 +32,7 @@ function regimeFigure() {
       h("span", { class: "note" }, `timer ${state.model.data.run.timer ?? "not known"}`),
     ),
     regimeBars(sets) ?? h("p", { class: "notice" }, "The log doesn't hold its latency by regime."),
+    h("p", { class: "note" }, floorText(state.model.data.run.floor)),
     h(
       "p",
       {},
@@ -42,4 +43,15 @@ function regimeFigure() {
       ` after ${seconds(headline.at_s)}.`,
     ),
   );
+}
+
+const BASES = {
+  declared: "the inputs that the definition says must be read",
+  "all inputs": "all inputs read once",
+  "outputs alone": "the outputs alone, since no input is known to be read",
+};
+
+function floorText(floor) {
+  if (floor === null) return "No floor: what the device allows was not known to this run.";
+  return `Floor: ${us(floor.floor_us)} \u00b5s over all workloads, bound by ${floor.binds}; from ${floor.source === "measured" ? "measured ceilings of the device" : "its datasheet"}, counting ${BASES[floor.basis] ?? floor.basis}.`;
 }

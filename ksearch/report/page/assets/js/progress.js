@@ -49,10 +49,12 @@ function drawProgress(svg, width, height, abscissa) {
   const rows = state.model.data.progress,
     read = abscissa.read,
     range = inner(width, height),
-    won = promotions(rows);
+    won = promotions(rows),
+    limit = floorSpeedup();
   const values = [
     ...won.map((point) => point.speedup),
     ...rows.filter((row) => row.reward !== null).map((row) => Math.exp(row.reward)),
+    ...(limit === null ? [] : [limit]),
     1.0001,
   ].filter((value) => value > 0);
   const low = d3.min(values.length > 1 ? values.slice(0, -1) : values),
@@ -78,6 +80,7 @@ function drawProgress(svg, width, height, abscissa) {
       .tickSizeInner(-(range.x[1] - range.x[0])),
   );
   const points = won.map((point) => ({ ...point, x: read(point.row) }));
+  if (limit !== null) drawFloor(svg, range.x, y(limit));
   if (points.length)
     svg
       .append("path")
@@ -112,6 +115,23 @@ function drawProgress(svg, width, height, abscissa) {
     .attr("cy", (point) => point.y)
     .attr("r", 4.5);
   reach(svg, [...answers, ...rings]);
+}
+
+// What the baseline's mean over the floor's would be: no kernel is faster.
+function floorSpeedup() {
+  const { floor, baseline_us } = state.model.data.run;
+  return floor === null || !baseline_us ? null : baseline_us / floor.objective_floor_us;
+}
+
+function drawFloor(svg, [left, right], y) {
+  svg.append("line").attr("class", "limit").attr("x1", left).attr("x2", right).attr("y1", y).attr("y2", y);
+  svg
+    .append("text")
+    .attr("class", "label")
+    .attr("x", right)
+    .attr("y", y - 5)
+    .attr("text-anchor", "end")
+    .text("what the device allows");
 }
 
 // A line that keeps its height until the next point, and goes on to the end.

@@ -85,12 +85,16 @@ function drawCost() {
     ["share", ([name, row]) => (row.limit ? meter(name, row) : null)],
   ];
   const roles = [
-    ["role", (row) => row.role],
+    ["role", (row) => (row.models.length ? `${row.role}, ${row.models.join(", ")}` : row.role)],
     ["times", (row) => row.count || null, number],
     ["device", (row) => seconds(row.device_seconds), number],
     ["wall", (row) => seconds(row.wall_seconds), number],
-    ["tokens", (row) => (row.tokens === null ? null : thousands(row.tokens, 0)), number],
-    ["dollars", (row) => (row.usd === null ? null : dollars(row.usd)), number],
+    ...(costs.some((row) => row.tokens !== null)
+      ? [
+          ["tokens", (row) => (row.tokens === null ? null : thousands(row.tokens, 0)), number],
+          ["dollars", (row) => (row.usd === null ? null : dollars(row.usd)), number],
+        ]
+      : []),
   ];
   replaceChildren(
     section("cost"),
@@ -122,7 +126,7 @@ function drawEnvironment() {
   const { run, environment, settings } = state.model.data,
     columns = [
       ["name", ([name]) => name],
-      ["value", ([, value]) => (typeof value === "string" ? value : JSON.stringify(value))],
+      ["value", ([, value]) => settingText(value)],
     ];
   const facts = {
     device: `${run.device_name} (${run.device})`,
@@ -144,6 +148,11 @@ function drawEnvironment() {
   );
 }
 
+function settingText(value) {
+  if (value === null || value === "" || (Array.isArray(value) && !value.length)) return null;
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
 function flat(value, prefix = "") {
   return Object.entries(value).flatMap(([name, inner]) =>
     inner !== null && typeof inner === "object" && !Array.isArray(inner)
@@ -155,7 +164,7 @@ function flat(value, prefix = "") {
 // On a live page of a large run these are older than the tree for a while.
 function drawAsOf() {
   const late = live.on && live.shown === null && live.whole < state.model.data.run.seq;
-  for (const id of ["claims", "policy", "techniques", "cost"]) {
+  for (const id of ["claims", "beliefs", "policy", "techniques", "cost"]) {
     const head = section(id).querySelector(".head"),
       note = head?.querySelector(".as-of") ?? head?.appendChild(h("span", { class: "note as-of" }));
     if (note) note.textContent = late ? `as of event ${thousands(live.whole, 0)}` : "";

@@ -4,6 +4,7 @@ const SECTIONS = [
   ["overview", "Overview"],
   ["tree", "Tree"],
   ["claims", "Claims"],
+  ["beliefs", "World model"],
   ["policy", "Policy"],
   ["techniques", "Techniques"],
   ["cost", "Cost"],
@@ -81,7 +82,7 @@ function drawTop() {
       figure(
         "incumbent",
         headline === null ? DASH : `${us(headline.latency_us)} \u00b5s`,
-        headline === null ? "no kernel was promoted" : "promoted, full set",
+        headline === null ? "no kernel was promoted" : floorNote(headline, run.floor) ?? "promoted, full set",
       ),
       figure("speed-up", headline === null ? DASH : `${factor(headline.speedup)}\u00d7`, `over ${run.baseline}`),
       figure(
@@ -96,6 +97,11 @@ function drawTop() {
       ),
     ),
   );
+}
+
+// How far from what the hardware allows.
+function floorNote(headline, floor) {
+  return floor === null ? null : `promoted, ${factor(headline.latency_us / floor.floor_us)}\u00d7 the floor of ${us(floor.floor_us)}`;
 }
 
 function figure(label, value, note) {

@@ -1,0 +1,103 @@
+"""What a run has spent and promised, and what it has learnt of techniques."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ksearch.budget import Amounts, Ledger, Limits
+from ksearch.settings import BudgetSettings
+from ksearch.store.candidates import CandidateState
+from ksearch.store.events import ModelCallLost, ModelCallSettled, ModelCallStarted, TicketIssued
+from ksearch.tree.types import Write
+from ksearch.worldmodel.beliefs import Beliefs, revised
+from ksearch.worldmodel.memory import Knowledge, priors
+from ksearch.worldmodel.types import Belief, Evidence
+
+ROOT_KEY = "root"
+"""Ledger key of the evaluations that establish the root."""
+
+
+@dataclass(slots=True)
+class Books:
+    """What was spent and what was learnt: needed to go on searching, not to look at a run."""
+
+    ledger: Ledger
+    by_technique: dict[str, Belief] = field(default_factory=dict)
+
+    def issued(self, event: TicketIssued) -> None:
+        if event.kind == "write" and event.evaluations:
+            self.ledger.hold(_key(event.ticket), Amounts.of(evaluations=event.evaluations, gpu_seconds=event.gpu_seconds))
+
+    def started(self, ticket: int, gpu_seconds: float) -> None:
+        """A candidate that waited in the surrogate's line reserves only now, when it is measured."""
+        if not self._held(ticket):
+            self.ledger.hold(_key(ticket), Amounts.of(evaluations=1, gpu_seconds=gpu_seconds))
+
+    def _held(self, ticket: int) -> bool:
+        return _key(ticket) in self.ledger.reservations
+
+    def settled(self, ticket: Write, candidate: CandidateState | None) -> None:
+        judged = candidate is not None and "evaluate" in candidate.verdicts
+        seconds = candidate.device_seconds if candidate is not None else 0.0
+        if self._held(ticket.ticket):
+            self.ledger.settle(_key(ticket.ticket), Amounts.of(evaluations=int(judged), gpu_seconds=seconds))
+
+    def promotion_started(self, candidate: CandidateState, gpu_seconds: float) -> None:
+        """It costs no evaluation: it belongs to the one that asked for it."""
+        if _promotion_key(candidate) not in self.ledger.reservations:
+            self.ledger.hold(_promotion_key(candidate), Amounts.of(gpu_seconds=gpu_seconds))
+
+    def promotion_answered(self, candidate: CandidateState) -> None:
+        self.ledger.settle(_promotion_key(candidate), Amounts.of(gpu_seconds=candidate.promoting_seconds))
+
+    def root_started(self, candidate: CandidateState, gpu_seconds: float) -> None:
+        if _root_key(candidate) not in self.ledger.reservations:
+            self.ledger.hold(_root_key(candidate), Amounts.of(evaluations=1, gpu_seconds=gpu_seconds))
+
+    def root_answered(self, candidate: CandidateState) -> None:
+        self.ledger.settle(_root_key(candidate), Amounts.of(evaluations=1, gpu_seconds=candidate.device_seconds))
+
+    def call_started(self, event: ModelCallStarted) -> None:
+        self.ledger.hold(_call_key(event.call), Amounts(usd=event.usd, tokens=event.tokens))
+
+    def call_settled(self, event: ModelCallSettled) -> None:
+        tokens = event.input + event.cached + event.written + event.output
+        self.ledger.settle(_call_key(event.call), Amounts(usd=event.usd, tokens=tokens))
+
+    def call_lost(self, event: ModelCallLost) -> None:
+        self.ledger.settle(_call_key(event.call), self.ledger.reservations[_call_key(event.call)])
+
+    def recall(self, knowledge: Knowledge) -> None:
+        """Begin with what earlier runs would predict."""
+        self.by_technique |= {prior.technique: prior for prior in priors(knowledge)}
+
+    def learn(self, taught: Evidence) -> None:
+        if taught.followed:
+            technique = taught.action.technique
+            self.by_technique[technique] = revised(Beliefs(self.by_technique).belief(technique), taught)
+
+
+def limits_of(budget: BudgetSettings) -> Limits:
+    return Limits.of(
+        evaluations=budget.max_evaluations,
+        gpu_seconds=budget.max_gpu_seconds,
+        usd=budget.max_usd,
+        tokens=budget.max_tokens,
+        wall_seconds=budget.max_time_s,
+    )
+
+
+def _key(ticket: int) -> str:
+    return f"ticket-{ticket}"
+
+
+def _promotion_key(candidate: CandidateState) -> str:
+    return f"promotion-{candidate.id}"
+
+
+def _call_key(call: int) -> str:
+    return f"call-{call}"
+
+
+def _root_key(candidate: CandidateState) -> str:
+    return f"{ROOT_KEY}-{candidate.id}"
