@@ -105,8 +105,6 @@ class SearchView:
     """Candidates that are measured at about the same time."""
     knowledge: str = ""
     """What earlier runs taught, as text."""
-    bounds: str = ""
-    """The least latency that the device allows, as text; empty where nothing is known of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,6 @@ from ksearch.translate import evidence
 from ksearch.tree import Tree, policy_named
 from ksearch.tree.types import Cancelled, Failed, Foreseen, Issued, Measured, NodeId, Refuted, Settled, Write
 from ksearch.worldmodel.document import edited
-from ksearch.worldmodel.memory import priors
 
 __all__ = ["Books", "BrokenLog", "CandidateState", "ModelCall", "RunState", "tree_policy"]
 
@@ -110,7 +109,9 @@ class RunState(RunFacts):
                 self.bounds = event
                 self.document = replace(self.document, operator=facts_of(event))
             case KnowledgeRecalled():
-                self._recalled(event)
+                self.recalled, self.knowledge = event, to_knowledge(event)
+                if self.books is not None:
+                    self.books.recall(self.knowledge)
             case RootSettled():
                 self._root(event)
             case IncumbentChanged():
@@ -184,11 +185,6 @@ class RunState(RunFacts):
         stage = outcome.stage if isinstance(outcome, Failed) else None
         parent = self.tree.parent(node)
         self.books.learn(evidence(node, plan[-1], reward, self.tree.own_best(parent), stage, followed))
-
-    def _recalled(self, event: KnowledgeRecalled) -> None:
-        self.recalled, self.knowledge = event, to_knowledge(event)
-        if self.books is not None:
-            self.books.by_technique |= {prior.technique: prior for prior in priors(self.knowledge)}
 
     def _surrogate_event(self, event: ForecastMade | CandidateRetired | CandidateRecalled) -> None:
         if self.surrogate is None:

@@ -21,6 +21,7 @@ from ksearch.store.events.candidates import (
     PlanRefuted,
     RootSettled,
 )
+from ksearch.store.events.memory import KnowledgeRecalled, RecalledLesson, RecalledTechnique
 from ksearch.store.events.models import (
     BudgetBlocked,
     CallEnding,
@@ -113,6 +114,7 @@ Event: TypeAlias = (
     | Opened
     | KnowledgeRecalled
     | BoundsKnown
+    | KnowledgeRecalled
     | CandidateWritten
     | NothingWritten
     | SurrogateOpened
