@@ -26,13 +26,10 @@ from ksearch.store.events.models import (
     BudgetBlocked,
     CallEnding,
     EditRecord,
-    KnowledgeRecalled,
     ModelCallLost,
     ModelCallSettled,
     ModelCallStarted,
     PlanningFailed,
-    RecalledLesson,
-    RecalledTechnique,
     WorldModelRevised,
 )
 from ksearch.store.events.plans import (
@@ -114,7 +111,6 @@ Event: TypeAlias = (
     | Opened
     | KnowledgeRecalled
     | BoundsKnown
-    | KnowledgeRecalled
     | CandidateWritten
     | NothingWritten
     | SurrogateOpened
