@@ -31,6 +31,8 @@ class Questions:
             node=ticket.node, plan=ticket.plan, count=ticket.count, known_plans=known, beliefs=self.state.beliefs.all(),
             ticket=ticket.ticket, view=self._view(ticket.node, ticket.node),
             banned=self.state.tree.bans, known_outcomes=known.outcomes,
+            outlooks=self.state.tree.outlooks(), honesty=self.state.tree.honesty,
+            pair_chance=self.state.tree.pair_chance, may_merge=self.state.settings.merge,
         )  # fmt: skip
 
     def write(self, ticket: Write) -> WriteRequest:

@@ -15,6 +15,7 @@ from ksearch.tree.views import ArmOutcome, NodeStatus
 from ksearch.worldmodel.beliefs import gain, success
 from ksearch.worldmodel.claims import ClaimScores
 from ksearch.worldmodel.document import Document, Kind, OperatorFacts
+from ksearch.worldmodel.memory import Knowledge, KnownTechnique
 from ksearch.worldmodel.types import Belief, SearchView, Stretch
 
 CHARACTERS_A_TOKEN = 3.5
@@ -136,6 +137,18 @@ def _belief_text(belief: Belief) -> str:
         return line
     expected = gain(belief)
     return f"{line}, expected {factor(expected.mean)} ({factor(expected.mean - expected.sd)} to {factor(expected.mean + expected.sd)})"
+
+
+def knowledge_text(knowledge: Knowledge) -> str:
+    """Each with the runs that it comes from; lessons first, since a technique's name says less."""
+    lessons = [f"- {lesson.text} [{lesson.run}: {lesson.definition}, {lesson.about.hardware}]" for lesson in knowledge.lessons]
+    return "\n".join((*lessons, *map(_known_text, knowledge.techniques)))
+
+
+def _known_text(known: KnownTechnique) -> str:
+    tally = known.tally
+    mean = "" if not tally.gains else f", on average {factor(tally.gain_sum / tally.gains)}"
+    return f"- {tally.technique}: passed {tally.successes} of {tally.tries}{mean} [{', '.join(known.runs)}]"
 
 
 def document_text(document: Document) -> str:

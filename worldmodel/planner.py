@@ -97,7 +97,6 @@ def question_text(request: ProposeRequest, view: SearchView, budget_tokens: int)
     sections = [
         Section("Where the search stands", standing_text(view), whole=True),
         Section("The path to this kernel", path_text(view.path), whole=True),
-        Section("What the device allows", view.bounds, rank=1),
         Section("Tried below this kernel", outcomes_text(view.arms, view.remarks), rank=1),
         Section("Waiting to be tried below it", "\n".join(f"- {describe(action)}" for action in view.queued), rank=2),
         Section("Unwanted: the user banned these", "\n".join(f"- {idea}" for idea in sorted(request.banned)), rank=1),
@@ -108,6 +107,7 @@ def question_text(request: ProposeRequest, view: SearchView, budget_tokens: int)
         Section("Tried beside it", outcomes_text(view.siblings, view.remarks), rank=3),
         Section("Techniques so far, everywhere", beliefs_text(view.beliefs), rank=4),
         Section("Elsewhere in the tree", outcomes_text(view.elsewhere, {}), rank=5),
+        Section("From earlier runs, on other kernels: priors, not measurements of this search", view.knowledge, rank=4),
         Section("How your claims did", scores_text(view.scores, view.honesty), rank=4),
     ]
     return fit(sections, budget_tokens) + "\n\n" + task

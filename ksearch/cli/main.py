@@ -7,7 +7,23 @@ from typing import Annotated
 
 import typer
 
-from ksearch.cli import bench, config, definitions, doctor, evaluate, inspect, profile, report, run, runs, steer, surrogate, ui, verify
+from ksearch.cli import (
+    bench,
+    config,
+    definitions,
+    doctor,
+    evaluate,
+    inspect,
+    memory,
+    profile,
+    report,
+    run,
+    runs,
+    steer,
+    surrogate,
+    ui,
+    verify,
+)
 from ksearch.errors import KsearchError
 
 app = typer.Typer(
@@ -46,6 +62,7 @@ for _group in (
     verify,
     profile,
     surrogate,
+    memory,
     bench,
     config,
     doctor,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from ksearch.store.events import (
     ArmOpenedEvent,
     BoundsKnown,
     EditRecord,
     IdeaBanned,
     IdeaUnbanned,
+    KnowledgeRecalled,
     NodePinned,
     NodeUnpinned,
+    RecalledLesson,
+    RecalledTechnique,
     TicketIssued,
     TicketSettled,
 )
@@ -39,6 +44,7 @@ from ksearch.tree.types import (
     WriteMode,
 )
 from ksearch.worldmodel.document import Edit, Insert, Kind, Merge, OperatorFacts, Prune, RegimeFact, Split, Update
+from ksearch.worldmodel.memory import Class, Knowledge, KnownLesson, KnownTechnique, Tally
 
 _UNMEASURED: dict[str, type[Failed] | type[Skipped] | type[Cancelled]] = {"failed": Failed, "skipped": Skipped, "cancelled": Cancelled}
 
@@ -168,3 +174,17 @@ def to_edit(record: EditRecord) -> Edit:
             return Merge(record.ids, record.texts[0])
         case "prune":
             return Prune(record.ids[0])
+
+
+def recalled_event(base: str, known: Knowledge) -> KnowledgeRecalled:
+    techniques = (RecalledTechnique(**asdict(one.tally), runs=one.runs) for one in known.techniques)
+    lessons = (RecalledLesson(text=one.text, run=one.run, definition=one.definition, **asdict(one.about)) for one in known.lessons)
+    return KnowledgeRecalled(base=base, techniques=tuple(techniques), lessons=tuple(lessons))
+
+
+def to_knowledge(event: KnowledgeRecalled) -> Knowledge:
+    techniques = (KnownTechnique(Tally(**one.model_dump(exclude={"runs"})), one.runs) for one in event.techniques)
+    lessons = (
+        KnownLesson(one.text, one.run, one.definition, Class(one.operator, one.hardware, one.bottleneck)) for one in event.lessons
+    )
+    return Knowledge(tuple(techniques), tuple(lessons))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ksearch.budget import LedgerError
 from ksearch.store.books import Books, limits_of
 from ksearch.store.candidates import CandidateState, ModelCall
-from ksearch.store.changes import TreeEvent, facts_of, to_change, to_edit
+from ksearch.store.changes import TreeEvent, facts_of, to_change, to_edit, to_knowledge
 from ksearch.store.errors import StoreError
 from ksearch.store.events import (
     ArmOpenedEvent,
@@ -29,6 +29,7 @@ from ksearch.store.events import (
     IdeaBanned,
     IdeaUnbanned,
     IncumbentChanged,
+    KnowledgeRecalled,
     ModelCallLost,
     ModelCallSettled,
     ModelCallStarted,
@@ -107,6 +108,10 @@ class RunState(RunFacts):
             case BoundsKnown():
                 self.bounds = event
                 self.document = replace(self.document, operator=facts_of(event))
+            case KnowledgeRecalled():
+                self.recalled, self.knowledge = event, to_knowledge(event)
+                if self.books is not None:
+                    self.books.recall(self.knowledge)
             case RootSettled():
                 self._root(event)
             case IncumbentChanged():
@@ -224,6 +229,8 @@ class RunState(RunFacts):
         self.by_digest.setdefault(event.digest, event.candidate)
         self.by_node.setdefault(event.node, []).append(event.candidate)
         self.trouble.pop(event.node, None)
+        if self.surrogate is not None:
+            self.surrogate.written(event.candidate)
         if event.ticket is not None:
             self.by_ticket[event.ticket] = event.candidate
 

@@ -21,14 +21,18 @@ from ksearch.store.events.candidates import (
     PlanRefuted,
     RootSettled,
 )
+from ksearch.store.events.memory import KnowledgeRecalled, RecalledLesson, RecalledTechnique
 from ksearch.store.events.models import (
     BudgetBlocked,
     CallEnding,
     EditRecord,
+    KnowledgeRecalled,
     ModelCallLost,
     ModelCallSettled,
     ModelCallStarted,
     PlanningFailed,
+    RecalledLesson,
+    RecalledTechnique,
     WorldModelRevised,
 )
 from ksearch.store.events.plans import (
@@ -79,6 +83,7 @@ __all__ = [
     "IdeaUnbanned",
     "IncumbentChanged",
     "Kind",
+    "KnowledgeRecalled",
     "ModelCallLost",
     "ModelCallSettled",
     "ModelCallStarted",
@@ -90,6 +95,8 @@ __all__ = [
     "PastForecast",
     "PlanRefuted",
     "PlanningFailed",
+    "RecalledLesson",
+    "RecalledTechnique",
     "RegimeBound",
     "RequestAnswered",
     "RootSettled",
@@ -105,7 +112,9 @@ __all__ = [
 Event: TypeAlias = (
     RunCreated
     | Opened
+    | KnowledgeRecalled
     | BoundsKnown
+    | KnowledgeRecalled
     | CandidateWritten
     | NothingWritten
     | SurrogateOpened
