@@ -86,7 +86,7 @@ class Questions:
             return ""
         judged = candidate.verdicts.get("evaluate") or candidate.verdicts.get("promote")
         verdict = None if judged is None else Verdict.model_validate_json(self.log.get_blob(judged.verdict))
-        return kernel_text(self.solution(candidate), verdict, self.workloads)
+        return kernel_text(self.solution(candidate), verdict, self.workloads, self.state.bounds)
 
     def solution(self, candidate: CandidateState) -> Solution:
         return Solution.model_validate_json(self.log.get_blob(candidate.written.solution))

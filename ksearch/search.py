@@ -141,7 +141,7 @@ class Search:
 
     def promotion_is_due(self) -> bool:
         """Whether the fastest in waiting is promoted whatever may still come: because nothing will, or its time is up."""
-        over = not self.running and not self.state.open_tickets and (self.exhausted or self.affordable() == 0)
+        over = not self.running and not self.state.open_tickets and (self.exhausted or self.affordable() == 0 or self.at_floor())
         return over or self.winding_down()
 
     def may_promote(self) -> bool:

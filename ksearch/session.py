@@ -30,6 +30,7 @@ from ksearch.judge.verdict import JUDGE_VERSION
 from ksearch.llm.desk import Desk as ModelDesk
 from ksearch.llm.desk import Record
 from ksearch.llm.record import Answers
+from ksearch.memory.run import add_from, recall_into
 from ksearch.prepare import Setup, parts_of, prepare
 from ksearch.profiling.run import learn_bounds
 from ksearch.report.progress import progress_view
@@ -81,7 +82,7 @@ def new_run(settings: Settings, *, runs_dir: Path | None, name: str | None, as_j
     run = check_name(name) if name is not None else _run_id(setup)
     paths = RunPaths(default_runs_dir(runs_dir) / run)
     with EventLog.create(paths.database) as log:
-        journal = Journal.create(log, _header(run, setup, log), settings)
+        journal = Journal.create(log, _header(run, setup, log), setup.settings)
         return _search(journal, setup, paths, as_json, desk=_desk(setup, models, paths), resumed=False, models=models)
 
 
@@ -213,11 +214,14 @@ def _search(
             with view:
                 journal.record(Opened(pid=os.getpid(), resumed=resumed, environment=_environment()))
                 learn_bounds(journal, setup)
+                if not resumed and journal.state.recalled is None:
+                    recall_into(journal, setup, paths.folder.parent)
                 ending = Search(journal, parts, stop.event).run()
         except (Unavailable, BadInput) as error:
             failure, ending = error, RunEnded(status="error", reason=str(error))
         finally:
             parts.evaluator.close()
+    add_from(journal, setup, paths.folder.parent)
     summary = summarise(journal.state, journal.log, ending, _write_incumbent(journal, paths))
     print_summary(summary, as_json)
     journal.log.close()

@@ -111,6 +111,8 @@ class Settings(_Model):
     """auto: as the planner."""
     world_model: bool = True
     """False: planner and coder see the tree around them, but no lessons, beliefs or outcomes elsewhere (for comparisons)."""
+    memory: bool = True
+    """False: a planner that asks a model is told nothing of earlier runs, and this run is not remembered."""
     merge: bool = True
     """False: no step may bring in the gains of another branch (for comparisons)."""
     policy: Literal["puct", "puct-mean", "greedy", "evolution", "best-of-n", "random", "single-agent"] = "puct"

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ksearch.judge.verdict import JudgedWorkload, Objective, Status, Verdict
+from ksearch.judge.verdict import CompileReport, JudgedWorkload, Objective, Status, Verdict
+from ksearch.surrogates.types import Compiled
 from ksearch.tree.types import Action, NodeId
 from ksearch.worldmodel.types import Evidence
 
@@ -55,6 +56,23 @@ def _timed(verdict: Verdict, uuid: str, latency_us: float | None) -> float:
     if latency_us is None or not latency_us > 0:
         raise ValueError(f"verdict of {verdict.job}: workload {uuid} has no positive latency")
     return latency_us
+
+
+def compiled(report: CompileReport | None) -> Compiled | None:
+    """A compile report as forecasters see it; None when the compiler told nothing."""
+    if report is None:
+        return None
+    known = Compiled(
+        registers=report.registers,
+        spill_bytes=report.spill_bytes,
+        shared_bytes=report.shared_bytes,
+        stack_bytes=report.stack_bytes,
+        dynamic_shared_bytes=report.dynamic_shared_bytes,
+        kernels=report.kernels,
+        instructions=report.instructions,
+        tensor_instructions=report.tensor_instructions,
+    )
+    return known if known != Compiled() else None
 
 
 def sigma_noise(verdict: Verdict) -> float:

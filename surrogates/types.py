@@ -43,11 +43,21 @@ class Regime:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """The compile report of a candidate; None where the compiler didn't tell."""
+    """The compile report of a candidate; None where the compiler didn't tell.
+
+    Of registers (of a thread), bytes spilled, stack (of a thread) and shared memory (of a block; static, and what Triton asks for at
+    launch) the largest of any kernel; `kernels`, `instructions` (length of the code) and `tensor_instructions` (those on the matrix
+    units) in total.
+    """
 
     registers: int | None = None
     spill_bytes: int | None = None
     shared_bytes: int | None = None
+    stack_bytes: int | None = None
+    dynamic_shared_bytes: int | None = None
+    kernels: int | None = None
+    instructions: int | None = None
+    tensor_instructions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,8 @@ class Sample:
     regimes: tuple[Regime, ...] = ()
     compiled: Compiled | None = None
     parent_sources: tuple[str, ...] = ()
+    parent_compiled: Compiled | None = None
+    """Of the parent, known before the candidate itself is compiled."""
 
 
 @dataclass(frozen=True, slots=True)

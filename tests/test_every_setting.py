@@ -23,6 +23,7 @@ from ksearch.llm.desk import Desk as ModelDesk
 from ksearch.llm.prices import FREE
 from ksearch.llm.setup import asker_of, choose, model_of
 from ksearch.llm.types import Role
+from ksearch.memory.run import remembers
 from ksearch.parts import Parts
 from ksearch.prepare import jobs_of, model_parts, parallel_of, parts_of, prepare
 from ksearch.profiling.run import is_at_floor
@@ -133,6 +134,7 @@ ROWS: dict[str, tuple[Any, Any, Observe]] = {
     "planner": ("playbook", "llm", chosen),
     "coder": ("playbook", "llm", chosen),
     "world_model": (True, False, view),
+    "memory": (True, False, lambda s: remembers(prepare(s.model_copy(update={"planner": "llm", "evaluator": "local"})))),
     "merge": (True, False, view),
     "llm.model": ("anthropic:claude-opus-5-5", "command:cat", connection),
     "llm.planner_model": (None, "command:cat", connection),

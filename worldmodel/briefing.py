@@ -14,7 +14,8 @@ from ksearch.tree.types import Action, NodeId
 from ksearch.tree.views import ArmOutcome, NodeStatus
 from ksearch.worldmodel.beliefs import gain, success
 from ksearch.worldmodel.claims import ClaimScores
-from ksearch.worldmodel.document import Document, Kind
+from ksearch.worldmodel.document import Document, Kind, OperatorFacts
+from ksearch.worldmodel.memory import Knowledge, KnownTechnique
 from ksearch.worldmodel.types import Belief, SearchView, Stretch
 
 CHARACTERS_A_TOKEN = 3.5
@@ -138,14 +139,35 @@ def _belief_text(belief: Belief) -> str:
     return f"{line}, expected {factor(expected.mean)} ({factor(expected.mean - expected.sd)} to {factor(expected.mean + expected.sd)})"
 
 
+def knowledge_text(knowledge: Knowledge) -> str:
+    """Each with the runs that it comes from; lessons first, since a technique's name says less."""
+    lessons = [f"- {lesson.text} [{lesson.run}: {lesson.definition}, {lesson.about.hardware}]" for lesson in knowledge.lessons]
+    return "\n".join((*lessons, *map(_known_text, knowledge.techniques)))
+
+
+def _known_text(known: KnownTechnique) -> str:
+    tally = known.tally
+    mean = "" if not tally.gains else f", on average {factor(tally.gain_sum / tally.gains)}"
+    return f"- {tally.technique}: passed {tally.successes} of {tally.tries}{mean} [{', '.join(known.runs)}]"
+
+
 def document_text(document: Document) -> str:
     titles = {Kind.HYPOTHESIS: "Hypotheses", Kind.LESSON: "Lessons", Kind.QUESTION: "Open questions"}
-    blocks = []
+    blocks = [] if document.operator is None else [operator_text(document.operator)]
     for kind, title in titles.items():
         if entries := document.of(kind):
             lines = [f"- {e.id}: {e.text}{_refutation(e.refuted_by)}{_support(e.nodes)}" for e in entries]
             blocks.append("\n".join((f"{title}:", *lines)))
     return "\n".join(blocks)
+
+
+def operator_text(facts: OperatorFacts) -> str:
+    """The class, and by regime the least time that the device allows and what that comes from."""
+    regimes = "; ".join(f"{r.name} ({r.weight:.0%} of the weight) {r.floor_us:.3g} us, {r.binds}" for r in facts.regimes)
+    return (
+        f"Operator class {facts.op_class}. No kernel here takes less than {facts.floor_us:.3g} us over all workloads, bound by "
+        f"{facts.binds} (roofline plus one launch, ceilings {facts.counted}). By regime: {regimes}."
+    )
 
 
 def _refutation(text: str) -> str:

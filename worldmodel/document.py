@@ -42,11 +42,38 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class RegimeFact:
+    """A part of the workloads: its share of the objective, the least time that the device allows there (microseconds), and from what
+    that comes: memory, compute or launch."""
+
+    name: str
+    weight: float
+    floor_us: float
+    binds: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorFacts:
+    """What is known before any kernel is: the operator's class and what the device allows. No edit changes it.
+
+    `counted` says how well the floor is known: 'measured' or 'datasheet' ceilings.
+    """
+
+    op_class: str
+    floor_us: float
+    binds: str
+    counted: str
+    regimes: tuple[RegimeFact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
-    """Entries in the order they were made. `made` counts all there ever were, of all kinds."""
+    """Entries in the order they were made. `made` counts all there ever were, of all kinds. `operator` is None where nothing is known
+    of the device."""
 
     entries: tuple[Entry, ...] = ()
     made: int = 0
+    operator: OperatorFacts | None = None
 
     def of(self, kind: Kind) -> tuple[Entry, ...]:
         return tuple(entry for entry in self.entries if entry.kind is kind)
@@ -165,7 +192,7 @@ def _with(document: Document, kind: Kind, parts: tuple[tuple[str, str, tuple[Nod
             raise IllegalEdit("a hypothesis must say what would refute it")
         made += 1
         entries.append(Entry(f"{kind[0].upper()}{made}", kind, _text(text), refuted_by.strip()[:LONGEST_TEXT], tuple(dict.fromkeys(nodes))))
-    return Document(tuple(entries), made)
+    return replace(document, entries=tuple(entries), made=made)
 
 
 def _without(document: Document, ids: tuple[str, ...]) -> Document:

@@ -108,6 +108,7 @@ def question_text(request: ProposeRequest, view: SearchView, budget_tokens: int)
         Section("Tried beside it", outcomes_text(view.siblings, view.remarks), rank=3),
         Section("Techniques so far, everywhere", beliefs_text(view.beliefs), rank=4),
         Section("Elsewhere in the tree", outcomes_text(view.elsewhere, {}), rank=5),
+        Section("From earlier runs, on other kernels: priors, not measurements of this search", view.knowledge, rank=4),
         Section("How your claims did", scores_text(view.scores, view.honesty), rank=4),
     ]
     return fit(sections, budget_tokens) + "\n\n" + task

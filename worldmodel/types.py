@@ -103,6 +103,8 @@ class SearchView:
     """The run's limit of them."""
     together: int = 1
     """Candidates that are measured at about the same time."""
+    knowledge: str = ""
+    """What earlier runs taught, as text."""
     bounds: str = ""
     """The least latency that the device allows, as text; empty where nothing is known of it."""
 

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 
 from ksearch.definitions.schema import Definition, Workload
-from ksearch.judge.verdict import JudgedWorkload, Verdict, WorkloadResult
+from ksearch.judge.verdict import CompileReport, JudgedWorkload, Verdict, WorkloadResult
 from ksearch.report.text import us
+from ksearch.store.events import BoundsKnown, RegimeBound
 
 LOG_CHARACTERS = 2_400
 REMARK_CHARACTERS = 220
@@ -61,33 +62,47 @@ def relevant(log: str) -> str:
     return "\n".join(lines)[-LOG_CHARACTERS:]
 
 
-def latency_text(verdict: Verdict, workloads: Mapping[str, str]) -> str:
-    """Weighted mean latency of each regime in microseconds, and its workloads: all of a few, else the fastest and slowest."""
+def latency_text(verdict: Verdict, workloads: Mapping[str, str], bounds: BoundsKnown | None = None) -> str:
+    """Weighted mean latency of each regime in microseconds, and its workloads: all of a few, else the fastest and slowest. With
+    `bounds` also the regime's floor: its full set's, of which the timed workloads are a sample."""
     groups: dict[str, list[WorkloadResult]] = {}
     for row in verdict.workloads:
         if row.latency_us is not None:
             groups.setdefault(row.regime, []).append(row)
     total = sum(row.weight for rows in groups.values() for row in rows)
-    return "\n".join(_regime_text(name, rows, total, workloads) for name, rows in groups.items())
+    floors = {} if bounds is None else {row.regime: row for row in bounds.regimes}
+    return "\n".join(_regime_text(name, rows, total, workloads, floors.get(name)) for name, rows in groups.items())
 
 
-def _regime_text(name: str, rows: list[WorkloadResult], total: float, workloads: Mapping[str, str]) -> str:
+def _regime_text(
+    name: str, rows: list[WorkloadResult], total: float, workloads: Mapping[str, str], floor: RegimeBound | None
+) -> str:
     weight = sum(row.weight for row in rows)
     mean = sum(row.weight * (row.latency_us or 0.0) for row in rows) / weight
     ordered = sorted(rows, key=lambda row: row.latency_us or 0.0)
     shown = ordered if len(ordered) <= MOST_WORKLOADS else [ordered[0], ordered[-1]]
     each = "; ".join(f"{workloads.get(row.uuid, row.uuid)}: {us(row.latency_us or 0.0)}" for row in shown)
-    return f"- {name} ({weight / total:.0%} of the weight): mean {us(mean)} us; {each}"
+    return f"- {name} ({weight / total:.0%} of the weight): mean {us(mean)} us{_gap(mean, floor)}; {each}"
 
 
-def compiler_text(verdict: Verdict) -> str:
-    report = verdict.compile
-    if report is None:
+def _gap(latency_us: float, floor: RegimeBound | None) -> str:
+    if floor is None or floor.floor_us <= 0:
         return ""
+    return f", {latency_us / floor.floor_us:.2f} times its floor of {us(floor.floor_us)} us (bound by {floor.binds})"
+
+
+def compiler_text(report: CompileReport) -> str:
+    """One line; empty where the compiler told nothing."""
     known = {
-        "registers a thread": report.registers, "bytes spilled": report.spill_bytes, "bytes of static shared memory": report.shared_bytes,
+        "kernels": report.kernels, "registers a thread": report.registers, "bytes spilled": report.spill_bytes,
+        "bytes of stack a thread": report.stack_bytes, "bytes of static shared memory": report.shared_bytes,
+        "bytes of dynamic shared memory": report.dynamic_shared_bytes,
     }  # fmt: skip
-    return ", ".join(f"{value} {name}" for name, value in known.items() if value is not None)
+    words = [f"{value} {name}" for name, value in known.items() if value is not None]
+    if report.tensor_instructions is not None:
+        kinds = f" ({', '.join(report.tensor_kinds)})" if report.tensor_kinds else ""
+        words.append(f"{report.tensor_instructions} of {report.instructions} instructions on the matrix units{kinds}")
+    return ", ".join(words)
 
 
 def fenced(text: str) -> str:

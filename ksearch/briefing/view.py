@@ -9,6 +9,7 @@ from ksearch.store.fold import RunState
 from ksearch.tree import Tree
 from ksearch.tree.types import Action, NodeId
 from ksearch.tree.views import ArmOutcome, NodeView
+from ksearch.worldmodel.briefing import knowledge_text
 from ksearch.worldmodel.claims import Scored, score
 from ksearch.worldmodel.types import SearchView, Stretch
 
@@ -50,6 +51,7 @@ def search_view(state: RunState, node: NodeId, material: str = "", together: int
         most_evaluations=state.settings.budget.max_evaluations,
         together=together,
         bounds=_bounds_text(state.bounds),
+        knowledge=knowledge_text(state.knowledge) if believing else "",
     )
 
 

@@ -7,7 +7,23 @@ from typing import Annotated
 
 import typer
 
-from ksearch.cli import bench, config, definitions, doctor, evaluate, inspect, report, run, runs, steer, surrogate, ui, verify
+from ksearch.cli import (
+    bench,
+    config,
+    definitions,
+    doctor,
+    evaluate,
+    inspect,
+    memory,
+    profile,
+    report,
+    run,
+    runs,
+    steer,
+    surrogate,
+    ui,
+    verify,
+)
 from ksearch.errors import KsearchError
 
 app = typer.Typer(
@@ -44,7 +60,9 @@ for _group in (
     ui,
     evaluate,
     verify,
+    profile,
     surrogate,
+    memory,
     bench,
     config,
     doctor,

@@ -41,6 +41,9 @@ def run_command(
     model: Annotated[str | None, typer.Option(help="anthropic:MODEL, openai:MODEL or command:PROGRAM, for all roles.")] = None,
     world_model: Annotated[bool | None, typer.Option("--world-model/--no-world-model", help="Lessons and beliefs in prompts.")] = None,
     merging: Annotated[bool | None, typer.Option("--merge/--no-merge", help="Steps that combine two branches.")] = None,
+    memory: Annotated[
+        bool | None, typer.Option("--memory/--no-memory", help="Tell the planner what earlier runs taught, and remember this one.")
+    ] = None,
     policy: Annotated[str | None, typer.Option(help="puct, puct-mean, greedy, evolution, best-of-n, random or single-agent.")] = None,
     surrogate: Annotated[
         str | None, typer.Option(help="Who forecasts candidates: auto, none, neighbours, statistical, llm or ensemble.")
@@ -86,7 +89,7 @@ def run_command(
         {
             "definition": definition, "dataset": dataset, "start": start, "baseline": baseline, "workloads": workloads,
             "objective": objective, "device": device, "languages": tuple(language or ()), "allow_libraries": allow_libraries,
-            "planner": planner, "coder": coder, "llm.model": model, "world_model": world_model, "merge": merging,
+            "planner": planner, "coder": coder, "llm.model": model, "world_model": world_model, "memory": memory, "merge": merging,
             "policy": policy, "surrogate": surrogate, "llm.surrogate_model": surrogate_model, "surrogate_budget": surrogate_budget,
             "evaluator": evaluator, "seed": seed,
             "budget.max_evaluations": max_evaluations, "budget.max_gpu_seconds": max_gpu_seconds, "budget.max_usd": max_usd,

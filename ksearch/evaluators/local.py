@@ -8,8 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from ksearch.evaluators.base import Capabilities
 from ksearch.evaluators.judge_process import JudgeProcess
 from ksearch.evaluators.measuring import MeasuringQueue
+from ksearch.judge.cache import ArtefactStore, cache_root
+from ksearch.judge.cascade import smallest
 from ksearch.judge.compile import CompilerUnavailable, compile_solution
 from ksearch.judge.toolchain import ToolMissing, target_of
+from ksearch.judge.triton_compile import Example, make_report
 from ksearch.judge.verdict import Job, Verdict
 
 TRIES = 2
@@ -42,7 +45,10 @@ class LocalEvaluator:
     def _compile(self, job: Job, future: Future[Verdict]) -> None:
         """Fill the cache; whatever goes wrong is found again, and told, by the judge."""
         try:
-            compile_solution(job.solution, target_of(job.device), limit_s=job.limits.compile_s, unsafe=job.unsafe_runner)
+            target = target_of(job.device)
+            compile_solution(job.solution, target, limit_s=job.limits.compile_s, unsafe=job.unsafe_runner)
+            example = Example(job.definition, smallest([judged.workload for judged in job.workloads]))
+            make_report(job.solution, target, example, ArtefactStore(cache_root()), unsafe=job.unsafe_runner)
         except (CompilerUnavailable, ToolMissing, OSError, ValueError, subprocess.SubprocessError):
             pass
         finally:

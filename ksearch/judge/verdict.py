@@ -149,14 +149,35 @@ class PairedResult(Frozen):
     mean: float
     low: float
     high: float
-    """Ends of the 95 % t interval over blocks."""
+    """Ends of the t interval over blocks, of such a level that the looks at fewer blocks before it and this one hold 95 % together."""
     sentinel_shift: float | None = None
-    """Largest relative move of the sentinel over the batch; above 0.03 the batch is void."""
+    """Largest relative move of the sentinel within a block; over 0.03, or half the gain where that is more, nothing is promoted."""
     promoted: bool
 
 
+class KernelReport(Frozen):
+    """One kernel as it was compiled. None where no tool tells.
+
+    `registers` are of a thread, `stack_bytes` and `spill_bytes` (stores and loads together) too. `shared_bytes` is static shared memory
+    of a block; `dynamic_shared_bytes` what a launch asks for beside it, known for Triton, whose compiler decides it. `instructions` is
+    the length of the code, `tensor_instructions` how many of them use the matrix units: counts of the code, not of what runs.
+    """
+
+    name: str
+    registers: int | None = None
+    spill_bytes: int | None = None
+    stack_bytes: int | None = None
+    shared_bytes: int | None = None
+    dynamic_shared_bytes: int | None = None
+    instructions: int | None = None
+    tensor_instructions: int | None = None
+    tensor_kinds: tuple[str, ...] = ()
+    """Names of those instructions, 'HGMMA' or 'wgmma', most frequent first."""
+
+
 class CompileReport(Frozen):
-    """What the compiler said. None where the tool doesn't tell."""
+    """What the compiler said. None where the tool doesn't tell. Of each count the largest of any kernel, tensor instructions in total;
+    every kernel by itself in `per_kernel`, the longest code first."""
 
     seconds: float
     cached: bool
@@ -164,6 +185,16 @@ class CompileReport(Frozen):
     spill_bytes: int | None = None
     shared_bytes: int | None = None
     log: str = ""
+    stack_bytes: int | None = None
+    dynamic_shared_bytes: int | None = None
+    kernels: int | None = None
+    instructions: int | None = None
+    """Of all kernels together."""
+    tensor_instructions: int | None = None
+    tensor_kinds: tuple[str, ...] = ()
+    read_from: Literal["sass", "ptx"] | None = None
+    """What instructions were counted in: machine code, or PTX where no disassembler is installed; None when nothing was counted."""
+    per_kernel: tuple[KernelReport, ...] = ()
 
 
 class DeviceInfo(Frozen):

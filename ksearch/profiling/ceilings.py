@@ -14,7 +14,8 @@ from ksearch.definitions.schema import Frozen
 
 Positive = Annotated[float, Field(gt=0)]
 
-CUPTI, EVENTS, CLOCK = "cupti", "cuda-events", "judge-clock"
+CUPTI, EVENTS, CPU_TIME = "cupti", "cuda-events", "cpu-time"
+"""Names of the judge's timers."""
 
 
 class Level(Frozen):

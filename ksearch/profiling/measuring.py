@@ -1,7 +1,8 @@
 """`python -m ksearch.profiling.measuring DEVICE`: measure a device's ceilings and print them as JSON.
 
 A process of its own: the search opens no CUDA context, and thread counts of numerical libraries are fixed before they are loaded.
-Each value is the best of several tries, since other work on the machine can only make it worse.
+Each value is the best of several tries, since other work on the machine can only make it worse; on cpu the clock is the thread's own,
+which stands still while another process has the core.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ksearch.definitions.kits.work import Unit
-from ksearch.profiling.ceilings import CLOCK, CUPTI, EVENTS, Ceilings, Level, Peak, staircase
+from ksearch.profiling.ceilings import CPU_TIME, CUPTI, EVENTS, Ceilings, Level, Peak, staircase
 
 TRIES = 5
 CPU_SETS = tuple(2**power for power in (16, 18, 20, 22, 24, 26, 28))
@@ -45,7 +46,7 @@ def measure_cpu(name: str) -> Ceilings:
         levels=staircase([(float(size), _cpu_bandwidth(size)) for size in CPU_SETS]),
         peaks=tuple(Peak(unit=unit, operations_per_s=factor * fp32) for unit, factor in _cpu_units(_cpu_flags()).items()),
         launch_us=0.0,
-        timer=CLOCK,
+        timer=CPU_TIME,
         details=f"one core; numpy {np.__version__}: sdot and copies of {CPU_SETS[0]} to {CPU_SETS[-1]} bytes, sgemm of 1024",
     )
 
@@ -66,10 +67,10 @@ def _call_seconds(call: Callable[[], Any], size: int) -> float:
     count = max(1, int(2e7 / max(size, 20_000)))
     best = float("inf")
     for _ in range(TRIES + 1):
-        begin = time.perf_counter()
+        begin = time.thread_time()
         for _ in range(count):
             call()
-        best = min(best, (time.perf_counter() - begin) / count)
+        best = min(best, (time.thread_time() - begin) / count)
     return best
 
 
@@ -77,9 +78,9 @@ def _cpu_product(extent: int) -> float:
     import numpy as np
 
     a, b = np.ones((extent, extent), dtype=np.float32), np.ones((extent, extent), dtype=np.float32)
-    begin = time.perf_counter()
+    begin = time.thread_time()
     np.dot(a, b)
-    return 2.0 * extent**3 / (time.perf_counter() - begin)
+    return 2.0 * extent**3 / (time.thread_time() - begin)
 
 
 def _cpu_flags() -> frozenset[str]:
@@ -189,7 +190,6 @@ def _gpu_launch(device: str) -> tuple[str, float]:
     torch.cuda.synchronize()
     recorder.keep()
     spans = [(end - start) / 1e3 for kind, _, start, end, _ in recorder.take() if kind == "kernel"]
-    recorder.off()
     return CUPTI, min(spans)
 
 

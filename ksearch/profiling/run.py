@@ -22,7 +22,7 @@ def learn_bounds(journal: Journal, setup: Setup) -> None:
     """Log what the device allows, unless the log has it or nothing is known of the device. Before anything is timed: measuring a device
     while candidates run would disturb both."""
     if journal.state.bounds is None and (found := bounds_for(setup)) is not None:
-        journal.record(event_of(found, journal.put_blob(found.model_dump_json())))
+        journal.record(event_of(found, setup.definition.op_type, journal.put_blob(found.model_dump_json())))
 
 
 def bounds_for(setup: Setup) -> Bounds | None:
@@ -43,10 +43,11 @@ def is_at_floor(above: float | None, limit: float | None) -> bool:
     return above is not None and limit is not None and -MEASUREMENT_ERROR <= above <= limit
 
 
-def event_of(bounds: Bounds, digest: str) -> BoundsKnown:
+def event_of(bounds: Bounds, op_class: str, digest: str) -> BoundsKnown:
     rows = tuple(RegimeBound.model_validate(row.model_dump(include=set(RegimeBound.model_fields))) for row in bounds.regimes)
     return BoundsKnown(
         bounds=digest,
+        op_class=op_class,
         source=bounds.ceilings.source,
         basis=bounds.basis,
         floor_us=bounds.floor.floor_us,

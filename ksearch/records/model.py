@@ -254,6 +254,7 @@ class BoundsRecord(Record):
     `bounds` is the blob with every workload's floor and the ceilings (`StoredRun.bounds()` reads it).
     """
 
+    op_class: str
     source: Literal["measured", "datasheet"]
     basis: Literal["declared", "all inputs", "outputs alone"]
     floor_us: float

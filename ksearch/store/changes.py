@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from ksearch.store.events import (
     ArmOpenedEvent,
+    BoundsKnown,
     EditRecord,
     IdeaBanned,
     IdeaUnbanned,
+    KnowledgeRecalled,
     NodePinned,
     NodeUnpinned,
+    RecalledLesson,
+    RecalledTechnique,
     TicketIssued,
     TicketSettled,
 )
@@ -37,7 +43,8 @@ from ksearch.tree.types import (
     Write,
     WriteMode,
 )
-from ksearch.worldmodel.document import Edit, Insert, Kind, Merge, Prune, Split, Update
+from ksearch.worldmodel.document import Edit, Insert, Kind, Merge, OperatorFacts, Prune, RegimeFact, Split, Update
+from ksearch.worldmodel.memory import Class, Knowledge, KnownLesson, KnownTechnique, Tally
 
 _UNMEASURED: dict[str, type[Failed] | type[Skipped] | type[Cancelled]] = {"failed": Failed, "skipped": Skipped, "cancelled": Cancelled}
 
@@ -148,6 +155,12 @@ def edit_record(edit: Edit) -> EditRecord:
             return EditRecord(op="prune", ids=(id,))
 
 
+def facts_of(event: BoundsKnown) -> OperatorFacts:
+    """Bounds as the world model's document has them."""
+    regimes = tuple(RegimeFact(row.regime, row.weight, row.floor_us, row.binds) for row in event.regimes)
+    return OperatorFacts(event.op_class, event.floor_us, event.binds, event.source, regimes)
+
+
 def to_edit(record: EditRecord) -> Edit:
     nodes = tuple(NodeId(node) for node in record.nodes)
     match record.op:
@@ -161,3 +174,17 @@ def to_edit(record: EditRecord) -> Edit:
             return Merge(record.ids, record.texts[0])
         case "prune":
             return Prune(record.ids[0])
+
+
+def recalled_event(base: str, known: Knowledge) -> KnowledgeRecalled:
+    techniques = (RecalledTechnique(**asdict(one.tally), runs=one.runs) for one in known.techniques)
+    lessons = (RecalledLesson(text=one.text, run=one.run, definition=one.definition, **asdict(one.about)) for one in known.lessons)
+    return KnowledgeRecalled(base=base, techniques=tuple(techniques), lessons=tuple(lessons))
+
+
+def to_knowledge(event: KnowledgeRecalled) -> Knowledge:
+    techniques = (KnownTechnique(Tally(**one.model_dump(exclude={"runs"})), one.runs) for one in event.techniques)
+    lessons = (
+        KnownLesson(one.text, one.run, one.definition, Class(one.operator, one.hardware, one.bottleneck)) for one in event.lessons
+    )
+    return Knowledge(tuple(techniques), tuple(lessons))

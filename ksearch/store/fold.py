@@ -6,12 +6,12 @@ the same state. Nothing here reads a clock, a file or a random number.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ksearch.budget import LedgerError
 from ksearch.store.books import Books, limits_of
 from ksearch.store.candidates import CandidateState, ModelCall
-from ksearch.store.changes import TreeEvent, to_change, to_edit
+from ksearch.store.changes import TreeEvent, facts_of, to_change, to_edit, to_knowledge
 from ksearch.store.errors import StoreError
 from ksearch.store.events import (
     ArmOpenedEvent,
@@ -29,6 +29,7 @@ from ksearch.store.events import (
     IdeaBanned,
     IdeaUnbanned,
     IncumbentChanged,
+    KnowledgeRecalled,
     ModelCallLost,
     ModelCallSettled,
     ModelCallStarted,
@@ -54,6 +55,7 @@ from ksearch.translate import evidence
 from ksearch.tree import Tree, policy_named
 from ksearch.tree.types import Cancelled, Failed, Foreseen, Issued, Measured, NodeId, Refuted, Settled, Write
 from ksearch.worldmodel.document import edited
+from ksearch.worldmodel.memory import priors
 
 __all__ = ["Books", "BrokenLog", "CandidateState", "ModelCall", "RunState", "tree_policy"]
 
@@ -106,6 +108,9 @@ class RunState(RunFacts):
                 self._refuted(event, tree_done)
             case BoundsKnown():
                 self.bounds = event
+                self.document = replace(self.document, operator=facts_of(event))
+            case KnowledgeRecalled():
+                self._recalled(event)
             case RootSettled():
                 self._root(event)
             case IncumbentChanged():
@@ -179,6 +184,11 @@ class RunState(RunFacts):
         stage = outcome.stage if isinstance(outcome, Failed) else None
         parent = self.tree.parent(node)
         self.books.learn(evidence(node, plan[-1], reward, self.tree.own_best(parent), stage, followed))
+
+    def _recalled(self, event: KnowledgeRecalled) -> None:
+        self.recalled, self.knowledge = event, to_knowledge(event)
+        if self.books is not None:
+            self.books.by_technique |= {prior.technique: prior for prior in priors(self.knowledge)}
 
     def _surrogate_event(self, event: ForecastMade | CandidateRetired | CandidateRecalled) -> None:
         if self.surrogate is None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from ksearch.judge.verdict import Stage, Status, Verdict, WorkloadResult
+from ksearch.briefing.verdicts import compiler_text
+from ksearch.judge.verdict import CompileReport, Stage, Status, Verdict, WorkloadResult
 from ksearch.verify.cases import Case
 
 LOG_LINES = 20
@@ -49,6 +50,8 @@ class Verified(_Out):
     latency_us: float | None
     baseline_us: float | None
     evidence: Proof
+    compile: CompileReport | None = None
+    """Registers, spills, shared memory, matrix-unit instructions of each kernel, as far as the compiler tells."""
     workloads: tuple[WorkloadResult, ...]
     recorded_us: float | None = None
     moved: float | None = None
@@ -68,6 +71,7 @@ def verified(case: Case, verdict: Verdict) -> Verified:
         latency_us=latency,
         baseline_us=_weighted(baselines) if whole else None,
         evidence=_proof(verdict),
+        compile=verdict.compile,
         workloads=verdict.workloads,
         recorded_us=recorded,
         moved=_moved(case, verdict, latency),
@@ -122,7 +126,8 @@ def lines_of(outcome: Verified) -> Iterator[str]:
     proof = outcome.evidence
     rows = {
         "why": proof.message, "workload": proof.workload, "element": proof.element, "seen again by": proof.reproduce,
-        "isolation": ", ".join(proof.isolation) or None, "libraries": ", ".join(proof.libraries) or None, "measured": _measured(outcome),
+        "isolation": ", ".join(proof.isolation) or None, "libraries": ", ".join(proof.libraries) or None,
+        "compiled": None if outcome.compile is None else compiler_text(outcome.compile), "measured": _measured(outcome),
     }  # fmt: skip
     for name, value in rows.items():
         if value:

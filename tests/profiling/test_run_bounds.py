@@ -6,20 +6,27 @@ from pathlib import Path
 
 import pytest
 
+from ksearch.briefing.kernels import kernel_text
 from ksearch.devices import Device, cpu
+from ksearch.judge.verdict import Status, Verdict, WorkloadResult
 from ksearch.prepare import prepare
 from ksearch.profiling import devices
+from ksearch.profiling.bounds import bounds_of
 from ksearch.profiling.ceilings import Ceilings, Level, Peak
 from ksearch.profiling.devices import NotMeasured, ceilings_of
 from ksearch.profiling.run import bounds_for, event_of, incumbent_above_floor, is_at_floor, learn_bounds
 from ksearch.records.reading import StoredRun
 from ksearch.report.summary import summarise
+from ksearch.report.text import us
 from ksearch.settings import Settings
+from ksearch.store.changes import facts_of
 from ksearch.store.events import BoundsKnown, RunEnded
 from ksearch.store.journal import read_state
 from ksearch.store.jsonl import import_jsonl
 from ksearch.store.log import EventLog
-from tests.search.conftest import Bench, bench  # noqa: F401 - a fixture
+from ksearch.worldmodel.briefing import document_text
+from ksearch.worldmodel.document import Document, Insert, Kind, edited
+from tests.search.conftest import Bench, bench, solution_of  # noqa: F401 - a fixture
 
 CEILINGS = Ceilings(
     device="test", source="measured", levels=(Level(from_bytes=0, bytes_per_s=1e9),),
@@ -29,8 +36,9 @@ CEILINGS = Ceilings(
 
 def at(floor_us: float) -> BoundsKnown:
     return BoundsKnown(
-        bounds="", source="measured", basis="all inputs", floor_us=floor_us, objective_floor_us=floor_us, binds="memory", regimes=()
-    )
+        bounds="", op_class="toy", source="measured", basis="all inputs", floor_us=floor_us, objective_floor_us=floor_us,
+        binds="memory", regimes=(),
+    )  # fmt: skip
 
 
 def test_a_search_ends_when_the_incumbent_is_at_the_floor(bench: Bench) -> None:  # noqa: F811
@@ -85,10 +93,27 @@ def test_bounds_are_logged_once_and_read_back(tmp_path: Path, monkeypatch: pytes
         assert len(whole.workloads) == len(setup.full)
     with EventLog.open_reader(tmp_path / "run" / "run.sqlite") as log:
         state = read_state(log)
-        assert state.bounds == event_of(whole, record.bounds.bounds)
+        assert state.bounds == event_of(whole, "rmsnorm", record.bounds.bounds)
         summary = summarise(state, log, RunEnded(status="done", reason=""), None)
         assert (summary.floor_us, summary.floor_source) == (whole.floor.floor_us, "measured")
         assert incumbent_above_floor(state, log) is None
+
+
+def test_planner_and_coder_see_the_gap_by_regime() -> None:
+    """The kernel's text has it beside each latency; the world model's document has the operator's class and what binds it, whatever edits
+    come after."""
+    setup = prepare(Settings(definition="rmsnorm", device="cpu"))
+    bounds = event_of(bounds_of(setup.definition, setup.full, CEILINGS, "mean"), setup.definition.op_type, "")
+    first = bounds.regimes[0]
+    row = WorkloadResult(uuid="w", regime=first.regime, weight=1.0, latency_us=3 * first.floor_us)
+    verdict = Verdict(job="j", solution="s", status=Status.PASSED, workloads=(row,))
+    text = kernel_text(solution_of(""), verdict, {}, bounds)
+    assert f"3.00 times its floor of {us(first.floor_us)} us (bound by {first.binds})" in text
+    assert "floor" not in kernel_text(solution_of(""), verdict, {})
+    document = edited(Document(operator=facts_of(bounds)), Insert(Kind.QUESTION, "why?"))
+    assert "Operator class rmsnorm" in document_text(document)
+    assert f"bound by {bounds.binds}" in document_text(document)
+    assert "why?" in document_text(document)
 
 
 def test_the_fake_evaluator_has_no_floor() -> None:
@@ -107,7 +132,7 @@ def test_runs_from_before_bounds_still_read(tmp_path: Path) -> None:
 def test_a_measured_cpu_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KSEARCH_CACHE", str(tmp_path))
     found = ceilings_of(cpu(), here=True)
-    assert (found.source, found.launch_us, found.timer) == ("measured", 0.0, "judge-clock")
+    assert (found.source, found.launch_us, found.timer) == ("measured", 0.0, "cpu-time")
     assert 1e8 < found.bandwidth < 1e12, "bytes a second of one core"
     monkeypatch.setattr(devices, "_measure", lambda device: pytest.fail("measured again"))
     assert ceilings_of(cpu(), here=True) == found

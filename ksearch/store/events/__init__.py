@@ -25,10 +25,13 @@ from ksearch.store.events.models import (
     BudgetBlocked,
     CallEnding,
     EditRecord,
+    KnowledgeRecalled,
     ModelCallLost,
     ModelCallSettled,
     ModelCallStarted,
     PlanningFailed,
+    RecalledLesson,
+    RecalledTechnique,
     WorldModelRevised,
 )
 from ksearch.store.events.plans import (
@@ -79,6 +82,7 @@ __all__ = [
     "IdeaUnbanned",
     "IncumbentChanged",
     "Kind",
+    "KnowledgeRecalled",
     "ModelCallLost",
     "ModelCallSettled",
     "ModelCallStarted",
@@ -90,6 +94,8 @@ __all__ = [
     "PastForecast",
     "PlanRefuted",
     "PlanningFailed",
+    "RecalledLesson",
+    "RecalledTechnique",
     "RegimeBound",
     "RequestAnswered",
     "RootSettled",
@@ -105,6 +111,7 @@ __all__ = [
 Event: TypeAlias = (
     RunCreated
     | Opened
+    | KnowledgeRecalled
     | BoundsKnown
     | CandidateWritten
     | NothingWritten

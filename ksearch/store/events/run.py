@@ -79,6 +79,8 @@ class BoundsKnown(Frozen):
 
     type: Literal["bounds_known"] = "bounds_known"
     bounds: Digest
+    op_class: str = ""
+    """The definition's op_type; empty in logs older than it."""
     source: Literal["measured", "datasheet"]
     basis: Literal["declared", "all inputs", "outputs alone"]
     floor_us: float
