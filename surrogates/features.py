@@ -10,6 +10,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from functools import lru_cache
 
 from ksearch.surrogates.types import Compiled, Sample
@@ -100,10 +101,10 @@ def compile_features(report: Compiled | None) -> Iterator[tuple[str, float]]:
     """What the compiler told; nothing without a report."""
     if report is None:
         return
-    for name in ("registers", "spill_bytes", "shared_bytes"):
-        value = getattr(report, name)
+    for field in fields(report):
+        value = getattr(report, field.name)
         if value is not None:
-            yield f"compile:{name}", math.log1p(value)
+            yield f"compile:{field.name}", math.log1p(value)
 
 
 @lru_cache(maxsize=8192)
