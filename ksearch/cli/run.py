@@ -41,7 +41,7 @@ def run_command(
     model: Annotated[str | None, typer.Option(help="anthropic:MODEL, openai:MODEL or command:PROGRAM, for all roles.")] = None,
     world_model: Annotated[bool | None, typer.Option("--world-model/--no-world-model", help="Lessons and beliefs in prompts.")] = None,
     merging: Annotated[bool | None, typer.Option("--merge/--no-merge", help="Steps that combine two branches.")] = None,
-    policy: Annotated[str | None, typer.Option(help="puct, puct-mean, greedy, evolution, best-of-n, random or single-agent.")] = None,
+    policy: Annotated[str | None, typer.Option(help="puct, puct-mean, flat, greedy, evolution, best-of-n, random or single-agent.")] = None,
     surrogate: Annotated[
         str | None, typer.Option(help="Who forecasts candidates: auto, none, neighbours, statistical, llm or ensemble.")
     ] = None,
