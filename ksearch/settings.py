@@ -115,7 +115,7 @@ class Settings(_Model):
     """False: a planner that asks a model is told nothing of earlier runs, and this run is not remembered."""
     merge: bool = True
     """False: no step may bring in the gains of another branch (for comparisons)."""
-    policy: Literal["puct", "puct-mean", "greedy", "evolution", "best-of-n", "random", "single-agent"] = "puct"
+    policy: Literal["puct", "puct-mean", "flat", "greedy", "evolution", "best-of-n", "random", "single-agent"] = "puct"
     """`single-agent` is no tree: one conversation with a model that rewrites its best kernel, to compare with."""
     surrogate: Literal["auto", "none", "neighbours", "statistical", "llm", "ensemble"] = "auto"
     """Who forecasts candidates. auto: statistical where scikit-learn is installed, else neighbours."""

@@ -25,7 +25,7 @@ from ksearch.tree.frontier import OTHERS, Offer, offer_of
 from ksearch.tree.node import Node, best_below, step_digest
 from ksearch.tree.outlook import expected_of
 from ksearch.tree.policy import OpenArm, Option, ProposeAt, Step, WriteAt
-from ksearch.tree.scoring import Terms
+from ksearch.tree.scoring import MeanScored, Terms
 from ksearch.tree.state import State
 from ksearch.tree.statistics import widening_limit
 from ksearch.tree.types import Action
@@ -45,12 +45,7 @@ class Puct:
             return WriteAt(opened, _claim_line(state, opened))
         start = state.start
         move, choice = descend(state, Hopes.of(state, start), start)
-        if move.kind == "open":
-            assert move.action is not None
-            return OpenArm(move.node, move.action)
-        if move.kind == "write":
-            return WriteAt(move.node, f"attempt {move.node.attempts + 1}: {_claim_line(state, move.node)}")
-        return ProposeAt(move.node, f"score {choice.total:.3f}: a new idea here may improve on the incumbent by {_nats(move.hope)}")
+        return _step(state, move, f"score {choice.total:.3f}: ")
 
     def terms(self, state: State, parent: Node) -> list[Terms]:
         hopes = Hopes.of(state)
@@ -68,6 +63,28 @@ class Puct:
             return []
         own, found = hopes.moves.get(at.id), choices(state, hopes, at)
         return [_option(choice, at, own, len(found)) for choice in found]
+
+
+class Flat(MeanScored):
+    """No tree: the move of the greatest expected improvement, wherever it is. What `puct` is without descent and exploration."""
+
+    name = "flat"
+    max_depth: int | None = None
+
+    def step(self, state: State, opened: Node | None, rng: random.Random) -> Step:
+        if opened is not None:
+            return WriteAt(opened, _claim_line(state, opened))
+        hopes = Hopes.of(state, state.start)
+        return _step(state, min(hopes.moves.values(), key=lambda move: (-move.hope, move.node.id)), "")
+
+
+def _step(state: State, move: Move, score: str) -> Step:
+    if move.kind == "open":
+        assert move.action is not None
+        return OpenArm(move.node, move.action)
+    if move.kind == "write":
+        return WriteAt(move.node, f"attempt {move.node.attempts + 1}: {_claim_line(state, move.node)}")
+    return ProposeAt(move.node, f"{score}a new idea here may improve on the incumbent by {_nats(move.hope)}")
 
 
 def _option(choice: Choice, at: Node, own: Move | None, options: int) -> Option:

@@ -246,7 +246,7 @@ class ReplayedSearch(Search):
     steps: ReplaySteps
 
     def __init__(self, ground: Ground, setting: Setting, plant: Planting | None = None) -> None:
-        settings = _settings(ground, setting)
+        settings = settings_of(setting.policy, ground.name, setting.seed, setting.budget + 1)
         journal = MemoryJournal(_NoLog(), RunState.begin(_header(ground, setting.seed), settings))
         super().__init__(journal, _parts(ground, setting, settings), threading.Event())
         self.ground, self.setting, self.count = ground, setting, 0
@@ -298,10 +298,10 @@ class ReplayedSearch(Search):
         return reward
 
 
-def _settings(ground: Ground, setting: Setting) -> Settings:
-    """Raises BadInput for an unknown policy or setting."""
-    policy, *assignments = setting.policy.split("+")
-    base = {"definition": ground.name, "policy": policy, "seed": setting.seed, "budget": {"max_evaluations": setting.budget + 1}}
+def settings_of(policy: str, definition: str = "replayed", seed: int = 0, evaluations: int = 1) -> Settings:
+    """Of a policy with settings behind it. Raises BadInput for an unknown policy or setting."""
+    name, *assignments = policy.split("+")
+    base = {"definition": definition, "policy": name, "seed": seed, "budget": {"max_evaluations": evaluations}}
     return resolve([base, *map(parse_assignment, assignments)])
 
 
