@@ -156,7 +156,10 @@ class Steps:
         best = self.state.best_known
         opponent = self.solution(best) if kind == "promote" and best is not None else None
         job = self.parts.jobs.job(f"{self.state.header.run}/{candidate.id}/{kind}", kind, self.solution(candidate), opponent)
-        self.journal.record(EvaluationStarted(candidate=candidate.id, kind=kind, gpu_seconds=self.parts.jobs.gpu_reservation))
+        jobs = self.parts.jobs
+        self.journal.record(
+            EvaluationStarted(candidate=candidate.id, kind=kind, gpu_seconds=jobs.gpu_reservation, usd=jobs.usd_reservation)
+        )
         future: Future[Answer] = self.parts.evaluator.submit(job)  # type: ignore[assignment]
         return future
 
@@ -320,6 +323,7 @@ class Steps:
                 promoted=paired is not None and paired.promoted,
                 device_seconds=self._gpu_seconds(verdict),
                 wall_seconds=verdict.wall_seconds,
+                usd=verdict.usd,
             ),
             durable=True,
         )
@@ -330,7 +334,8 @@ class Steps:
 
     def _record_loss(self, candidate: CandidateState, kind: Kind, verdict: Verdict) -> None:
         reason = verdict.evidence.message if verdict.evidence is not None else "no answer"
-        self.journal.record(EvaluationLost(candidate=candidate.id, kind=kind, reason=reason, device_seconds=self._gpu_seconds(verdict)))
+        seconds = self._gpu_seconds(verdict)
+        self.journal.record(EvaluationLost(candidate=candidate.id, kind=kind, reason=reason, device_seconds=seconds, usd=verdict.usd))
         if verdict.final:
             raise BadInput(f"nothing can be judged: {reason}")
         if self.state.candidates[candidate.id].losses >= MAX_LOSSES:

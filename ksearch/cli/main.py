@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ksearch.cli import bench, config, definitions, doctor, evaluate, inspect, report, run, runs, steer, surrogate, ui, verify
+from ksearch.cli import bench, config, definitions, doctor, evaluate, inspect, modal, report, run, runs, steer, surrogate, ui, verify
 from ksearch.errors import KsearchError
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ for _group in (
     inspect,
     ui,
     evaluate,
+    modal,
     verify,
     surrogate,
     bench,

@@ -14,10 +14,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ksearch.errors import BadInput
-from ksearch.evaluators.base import Capabilities, give, infrastructure_verdict
+from ksearch.evaluators.base import Capabilities, file_name, give, infrastructure_verdict, mismatch
 from ksearch.judge.batch import DESCRIPTION, JOB_SUFFIX, read_description, verdict_path, write_whole
 from ksearch.judge.description import Description
-from ksearch.judge.verdict import JUDGE_VERSION, Job, Status, Verdict
+from ksearch.judge.verdict import Job, Status, Verdict
 
 POLL_S = 0.5
 
@@ -39,7 +39,7 @@ class BundleEvaluator:
 
     def submit(self, job: Job) -> Future[Verdict]:
         future: Future[Verdict] = Future()
-        path = self.folder / f"{_file_name(job)}{JOB_SUFFIX}"
+        path = self.folder / f"{file_name(job)}{JOB_SUFFIX}"
         with self._lock:
             if self._closing.is_set():
                 raise RuntimeError("the evaluator is closed")
@@ -70,7 +70,7 @@ class BundleEvaluator:
         """The verdict; a file that answers another question is put aside, and so is one without a verdict on the candidate."""
         try:
             verdict = Verdict.model_validate_json(path.read_text(encoding="utf-8"))
-            problem = _mismatch(verdict, job)
+            problem = mismatch(verdict, job)
         except (OSError, ValidationError, UnicodeDecodeError) as error:
             verdict, problem = infrastructure_verdict(job, ""), str(error).splitlines()[0]
         if problem is not None:
@@ -78,20 +78,6 @@ class BundleEvaluator:
         if verdict.status is Status.INFRASTRUCTURE and not verdict.final:
             path.replace(path.with_suffix(".refused"))
         return verdict
-
-
-def _mismatch(verdict: Verdict, job: Job) -> str | None:
-    if verdict.judge_version != JUDGE_VERSION:
-        return f"it is of judge version {verdict.judge_version}, this is {JUDGE_VERSION}"
-    if verdict.question != job.question:
-        return "it answers another job (candidate, definition, workloads or options differ)"
-    return None
-
-
-def _file_name(job: Job) -> str:
-    """Of the question, not of the run: asked again it is the same file."""
-    name = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in job.job)
-    return f"{name}-{job.question[:16]}"
 
 
 def description_of(folder: Path) -> Description:

@@ -61,6 +61,7 @@ class EvaluationRecord(Record):
     seq: int
     at_s: float
     verdict: str
+    usd: float = 0.0
 
 
 class ForecastRecord(Record):
@@ -98,6 +99,8 @@ class CandidateRecord(Record):
     evaluations: tuple[EvaluationRecord, ...]
     losses: int
     device_seconds: float
+    usd: float
+    """Paid for rented machines."""
     outcome: Literal["measured", "failed"] | None
     reward: float | None
     failed_stage: str | None

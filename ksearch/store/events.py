@@ -160,12 +160,13 @@ class CandidateRecalled(_Event):
 
 
 class EvaluationStarted(_Event):
-    """A candidate was handed to the judge. `gpu_seconds` is the reservation."""
+    """A candidate was handed to the judge. `gpu_seconds` and `usd` (of a rented machine) are the reservation."""
 
     type: Literal["evaluation_started"] = "evaluation_started"
     candidate: CandidateId
     kind: Literal["evaluate", "promote"]
     gpu_seconds: float
+    usd: float = 0.0
 
 
 class EvaluationSettled(_Event):
@@ -186,6 +187,8 @@ class EvaluationSettled(_Event):
     promoted: bool
     device_seconds: float
     wall_seconds: float
+    usd: float = 0.0
+    """What a rented machine was paid for it."""
 
 
 class EvaluationLost(_Event):
@@ -196,6 +199,7 @@ class EvaluationLost(_Event):
     kind: Literal["evaluate", "promote"]
     reason: str
     device_seconds: float
+    usd: float = 0.0
 
 
 class RootSettled(_Event):
@@ -227,6 +231,8 @@ class TicketIssued(_Event):
     why: str
     evaluations: int = 1
     """What a write ticket reserves at once; 0 when it waits in the surrogate's line, and reserves when it is measured."""
+    usd: float = 0.0
+    """What a write ticket reserves for a rented machine."""
 
 
 class TicketSettled(_Event):

@@ -72,6 +72,7 @@ class CandidateState:
     verdicts: dict[str, EvaluationSettled] = field(default_factory=dict)
     losses: int = 0
     device_seconds: float = 0.0
+    usd: float = 0.0
     settled: Measured | Failed | None = None
     ticket: int | None = None
     """The ticket that its verdict settles: the one it was written for, or a later one that recalled it."""
@@ -103,12 +104,12 @@ class Books:
 
     def issued(self, event: TicketIssued) -> None:
         if event.kind == "write" and event.evaluations:
-            self.ledger.hold(_key(event.ticket), Amounts.of(evaluations=event.evaluations, gpu_seconds=event.gpu_seconds))
+            self.ledger.hold(_key(event.ticket), _reserved(event, event.evaluations))
 
-    def started(self, ticket: int, gpu_seconds: float) -> None:
+    def started(self, ticket: int, event: EvaluationStarted) -> None:
         """A candidate that waited in the surrogate's line reserves only now, when it is measured."""
         if not self._held(ticket):
-            self.ledger.hold(_key(ticket), Amounts.of(evaluations=1, gpu_seconds=gpu_seconds))
+            self.ledger.hold(_key(ticket), _reserved(event, 1))
 
     def forecast(self, event: ForecastMade) -> None:
         if event.tokens or event.usd:
@@ -121,16 +122,16 @@ class Books:
 
     def settled(self, ticket: Write, candidate: CandidateState | None) -> None:
         judged = candidate is not None and "evaluate" in candidate.verdicts
-        seconds = candidate.device_seconds if candidate is not None else 0.0
         if self._held(ticket.ticket):
-            self.ledger.settle(_key(ticket.ticket), Amounts.of(evaluations=int(judged), gpu_seconds=seconds))
+            took = Amounts() if candidate is None else _taken(candidate, int(judged))
+            self.ledger.settle(_key(ticket.ticket), took)
 
-    def root_started(self, candidate: CandidateState, gpu_seconds: float) -> None:
+    def root_started(self, candidate: CandidateState, event: EvaluationStarted) -> None:
         if _root_key(candidate) not in self.ledger.reservations:
-            self.ledger.hold(_root_key(candidate), Amounts.of(evaluations=1, gpu_seconds=gpu_seconds))
+            self.ledger.hold(_root_key(candidate), _reserved(event, 1))
 
     def root_answered(self, candidate: CandidateState) -> None:
-        self.ledger.settle(_root_key(candidate), Amounts.of(evaluations=1, gpu_seconds=candidate.device_seconds))
+        self.ledger.settle(_root_key(candidate), _taken(candidate, 1))
 
     def call_started(self, event: ModelCallStarted) -> None:
         self.ledger.hold(_call_key(event.call), Amounts(usd=event.usd, tokens=event.tokens))
@@ -271,6 +272,7 @@ class RunState:
                 candidate = self.candidates[event.candidate]
                 candidate.running, candidate.losses = None, candidate.losses + 1
                 candidate.device_seconds += event.device_seconds
+                candidate.usd += event.usd
             case RootSettled():
                 self._root(event)
             case IncumbentChanged():
@@ -395,9 +397,9 @@ class RunState:
         candidate = self.candidates[event.candidate]
         candidate.running, candidate.started_at = event.kind, time
         if self.books is not None and candidate.ticket is None:
-            self.books.root_started(candidate, event.gpu_seconds)
+            self.books.root_started(candidate, event)
         elif self.books is not None and candidate.ticket is not None:
-            self.books.started(candidate.ticket, event.gpu_seconds)
+            self.books.started(candidate.ticket, event)
         if self.surrogate is not None and event.kind == "evaluate":
             self.surrogate.started(event.candidate)
 
@@ -405,6 +407,7 @@ class RunState:
         candidate = self.candidates[event.candidate]
         candidate.running = None
         candidate.device_seconds += event.device_seconds
+        candidate.usd += event.usd
         candidate.verdicts[event.kind] = event
         if self.surrogate is not None and event.kind == "evaluate":
             self.surrogate.answered(event)
@@ -442,6 +445,14 @@ def tree_policy(policy: str, judge_version: str) -> str:
     if policy == "puct" and judge_version == "1":
         return "puct-mean"
     return "best-of-n" if policy == "single-agent" else policy
+
+
+def _reserved(event: TicketIssued | EvaluationStarted, evaluations: int) -> Amounts:
+    return Amounts.of(evaluations=evaluations, gpu_seconds=event.gpu_seconds, usd=event.usd)
+
+
+def _taken(candidate: CandidateState, evaluations: int) -> Amounts:
+    return Amounts.of(evaluations=evaluations, gpu_seconds=candidate.device_seconds, usd=candidate.usd)
 
 
 def _key(ticket: int) -> str:

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from ksearch.records.model import EvaluationRecord, RunRecord
 from ksearch.report.page.model import CostRow
 
+LEAST_USD = 1e-9
+"""Amounts are booked in nanodollars: less is what a float leaves of a difference."""
+
 
 def costs_of(record: RunRecord) -> tuple[CostRow, ...]:
     """The judge's work by its purpose, and the language model's; roles that did nothing are left out."""
@@ -27,7 +30,7 @@ def _judge(role: str, answers: Sequence[EvaluationRecord]) -> CostRow | None:
         return None
     return CostRow(
         role=role, count=len(answers), device_seconds=sum(answer.device_seconds for answer in answers),
-        wall_seconds=sum(answer.wall_seconds for answer in answers), tokens=None, usd=None,
+        wall_seconds=sum(answer.wall_seconds for answer in answers), tokens=None, usd=sum(answer.usd for answer in answers) or None,
     )  # fmt: skip
 
 
@@ -36,13 +39,16 @@ def _lost(record: RunRecord) -> CostRow | None:
     if not losses:
         return None
     seconds = sum(c.device_seconds - sum(answer.device_seconds for answer in c.evaluations) for c in record.candidates)
+    usd = sum(c.usd - sum(answer.usd for answer in c.evaluations) for c in record.candidates)
     return CostRow(
-        role="judge: lost with its process", count=losses, device_seconds=max(0.0, seconds), wall_seconds=None, tokens=None, usd=None
-    )
+        role="judge: lost with its process", count=losses, device_seconds=max(0.0, seconds), wall_seconds=None, tokens=None,
+        usd=usd if usd > 0 else None,
+    )  # fmt: skip
 
 
 def _model(record: RunRecord) -> CostRow | None:
-    tokens, usd = record.budget["tokens"].spent, record.budget["usd"].spent
-    if not tokens and not usd:
+    rented = sum(candidate.usd for candidate in record.candidates)
+    tokens, usd = record.budget["tokens"].spent, max(0.0, record.budget["usd"].spent - rented)
+    if not tokens and usd < LEAST_USD:
         return None
     return CostRow(role="language model", count=0, device_seconds=None, wall_seconds=None, tokens=tokens, usd=usd)
