@@ -101,7 +101,8 @@ def test_a_folder_of_exports_is_a_trace_set(recorded: Path, tmp_path: Path) -> N
     assert list(loaded.definitions) == [name]
     assert len(loaded.workloads[name]) == len(workloads)
     assert {trace.solution for trace in traces} <= {solution.name for solution in loaded.solutions[name]}
-    assert loaded.get_best_trace(name, max_abs_error=math.inf, max_rel_error=math.inf) is not None
+    assert {trace.workload.uuid for trace in traces} == {trace.workload.uuid for trace in loaded.workloads[name]}
+    assert loaded.summary()["total"] == len(traces)
 
 
 def _write(path: Path, text: str) -> None:
