@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ksearch.cli import bench, config, definitions, doctor, evaluate, inspect, modal, report, run, runs, steer, surrogate, ui, verify
-from ksearch.errors import KsearchError
+from ksearch.errors import KsearchError, printable
 
 app = typer.Typer(
     name="ksearch",
@@ -59,5 +59,5 @@ def main() -> None:
     try:
         app()
     except KsearchError as error:
-        typer.echo(f"ksearch: {error}", err=True)
+        typer.echo(f"ksearch: {printable(str(error))}", err=True)
         sys.exit(error.exit_code)

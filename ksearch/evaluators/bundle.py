@@ -7,12 +7,15 @@ answered meanwhile is found.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from concurrent.futures import Future
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from ksearch.definitions.untrusted import MAX_JSON_BYTES, first_problem, read_text
 from ksearch.errors import BadInput
 from ksearch.evaluators.base import Capabilities, file_name, give, infrastructure_verdict, mismatch
 from ksearch.judge.batch import DESCRIPTION, JOB_SUFFIX, read_description, verdict_path, write_whole
@@ -43,9 +46,13 @@ class BundleEvaluator:
         with self._lock:
             if self._closing.is_set():
                 raise RuntimeError("the evaluator is closed")
-            if not path.exists():
-                write_whole(path, job.model_dump_json())
-            self._open[path] = (job, future)
+            try:
+                if not path.exists():
+                    write_whole(path, job.model_dump_json())
+            except OSError as error:
+                give(future, infrastructure_verdict(job, f"{path}: {error.strerror}"))
+            else:
+                self._open[path] = (job, future)
         return future
 
     def close(self) -> None:
@@ -61,7 +68,7 @@ class BundleEvaluator:
             with self._lock:
                 asked = dict(self._open)
             for path, (job, future) in asked.items():
-                if verdict_path(path).exists():
+                if os.path.lexists(verdict_path(path)):
                     with self._lock:
                         self._open.pop(path, None)
                     give(future, self._taken(verdict_path(path), job))
@@ -69,14 +76,17 @@ class BundleEvaluator:
     def _taken(self, path: Path, job: Job) -> Verdict:
         """The verdict; a file that answers another question is put aside, and so is one without a verdict on the candidate."""
         try:
-            verdict = Verdict.model_validate_json(path.read_text(encoding="utf-8"))
+            verdict = Verdict.model_validate_json(read_text(path, MAX_JSON_BYTES))
             problem = mismatch(verdict, job)
-        except (OSError, ValidationError, UnicodeDecodeError) as error:
-            verdict, problem = infrastructure_verdict(job, ""), str(error).splitlines()[0]
+        except ValidationError as error:
+            verdict, problem = infrastructure_verdict(job, ""), first_problem(error)
+        except BadInput as error:
+            verdict, problem = infrastructure_verdict(job, ""), str(error)
         if problem is not None:
             verdict = infrastructure_verdict(job, f"{path.name} is refused: {problem}")
         if verdict.status is Status.INFRASTRUCTURE and not verdict.final:
-            path.replace(path.with_suffix(".refused"))
+            with contextlib.suppress(OSError):
+                path.replace(path.with_suffix(".refused"))
         return verdict
 
 
