@@ -7,6 +7,7 @@ import os
 import sys
 
 from ksearch.evaluators.line_process import LineProcess
+from ksearch.judge.host import drop_scratch
 from ksearch.store.guard import without_secrets
 
 
@@ -24,7 +25,8 @@ class JudgeProcess(LineProcess):
 
     def kill(self) -> None:
         """End it and all it started; safe from any thread, more than once."""
+        lifeline, self._lifeline = self._lifeline, -1
         with contextlib.suppress(OSError):
-            os.close(self._lifeline)
-        self._lifeline = -1
+            os.close(lifeline)
         super().kill()
+        drop_scratch(self.pid)
