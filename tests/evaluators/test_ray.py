@@ -23,7 +23,7 @@ from ksearch.evaluators.ray.evaluator import RayEvaluator  # noqa: E402
 SLOW = "import time\ntime.sleep(2)\n" + HONEST
 """An honest kernel that is slow to import: long enough to be under way when its worker is killed."""
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def test_a_cluster_that_is_not_there_is_one_line() -> None:

@@ -51,6 +51,7 @@ def connect(address: str) -> None:
         _reach(address)
         _join(address)
     except Exception as error:
+        leave()
         reason = " ".join(str(error).split())[:300]
         raise Unavailable(f"--evaluator ray{address and f':{address}'}: {type(error).__name__}: {reason}") from error
     _Connection.ours = True
@@ -75,7 +76,11 @@ def _join(address: str) -> None:
             raise ConnectionError("no cluster answers there")
     _Connection.files = tempfile.TemporaryDirectory(prefix="ksearch-ray-", ignore_cleanup_errors=True)
     quiet |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES, "_temp_dir": _Connection.files.name}
-    ray.init(address=HERE, **quiet)
+    try:
+        ray.init(address=HERE, **quiet)
+    except Exception:  # noqa: BLE001 - Ray gives its own daemons 30 s to start, whatever else the machine does: once more
+        ray.shutdown()
+        ray.init(address=HERE, **quiet)
 
 
 def leave() -> None:
