@@ -97,8 +97,9 @@ class Search:
         asked = self.state.tree.ask(room, random.Random(f"{self.state.header.seed}/{self.state.settled_tickets}"), self.most_asking)
         self.exhausted = asked.exhausted
         if asked.changes:
-            reserved = 0.0 if queued else self.parts.jobs.gpu_reservation
-            self.journal.record_changes(asked.changes, gpu_seconds=reserved, evaluations=int(not queued))
+            jobs = self.parts.jobs
+            gpu_seconds, usd = (0.0, 0.0) if queued else (jobs.gpu_reservation, jobs.usd_reservation)
+            self.journal.record_changes(asked.changes, gpu_seconds=gpu_seconds, evaluations=int(not queued), usd=usd)
 
     @property
     def most_asking(self) -> int | None:
@@ -225,14 +226,16 @@ class Search:
 
     def affordable(self) -> int:
         """How many more evaluations the budget can promise."""
-        remaining, reservation = self.state.ledger.remaining, self.parts.jobs.gpu_reservation
+        remaining, jobs = self.state.ledger.remaining, self.parts.jobs
         if self.state.ledger.exceeded or self.state.blocked is not None or self.winding_down():
             return 0
         counts: list[int] = [self.parts.parallel]
         if remaining.evaluations is not None:
             counts.append(remaining.evaluations)
-        if remaining.gpu_seconds is not None and reservation > 0:
-            counts.append(int((float(remaining.gpu_seconds) - gpu_seconds_kept(self.state)) // reservation))
+        if remaining.gpu_seconds is not None and jobs.gpu_reservation > 0:
+            counts.append(int((float(remaining.gpu_seconds) - gpu_seconds_kept(self.state)) // jobs.gpu_reservation))
+        if remaining.usd is not None and jobs.usd_reservation > 0:
+            counts.append(int(float(remaining.usd) // jobs.usd_reservation))
         return max(0, min(counts))
 
     def interruption(self) -> RunEnded | None:

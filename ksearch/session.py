@@ -206,7 +206,7 @@ def _search(
     journal: Journal, setup: Setup, paths: RunPaths, as_json: bool, *, desk: ForecastDesk | None, resumed: bool, models: ModelDesk
 ) -> int:
     view = progress_view(journal.state, setup.notes, paths, live=not as_json and sys.stderr.isatty(), resumed=resumed)
-    parts = replace(parts_of(setup, models), desk=desk)
+    parts = replace(parts_of(setup, models, run_folder=paths.folder), desk=desk)
     journal.observers.append(view.observe)
     failure: KsearchError | None = None
     with stop_on_signals() as stop:

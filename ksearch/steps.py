@@ -129,7 +129,8 @@ class Steps:
         job = self.parts.jobs.job(f"{name}/{kind}", kind, solution, opponent if kind == "promote" else None)
         if kind == "evaluate" and opponent is not None and in_rounds(self.state.settings.evaluator):
             job = self.parts.jobs.offering(job, f"{name}/promote", opponent, self.state.promotions.bar)
-        self.journal.record(EvaluationStarted(candidate=candidate.id, kind=kind, gpu_seconds=self._reservation(kind)))
+        usd = self.parts.jobs.usd_reservation
+        self.journal.record(EvaluationStarted(candidate=candidate.id, kind=kind, gpu_seconds=self._reservation(kind), usd=usd))
         future: Future[Answer] = self.parts.evaluator.submit(job)  # type: ignore[assignment]
         return future
 
@@ -226,6 +227,7 @@ class Steps:
                 promoted=paired is not None and paired.promoted,
                 device_seconds=self._gpu_seconds(verdict),
                 wall_seconds=verdict.wall_seconds,
+                usd=verdict.usd,
             ),
             durable=True,
         )
@@ -236,7 +238,8 @@ class Steps:
 
     def _record_loss(self, candidate: CandidateState, kind: Kind, verdict: Verdict) -> None:
         reason = verdict.evidence.message if verdict.evidence is not None else "no answer"
-        self.journal.record(EvaluationLost(candidate=candidate.id, kind=kind, reason=reason, device_seconds=self._gpu_seconds(verdict)))
+        seconds = self._gpu_seconds(verdict)
+        self.journal.record(EvaluationLost(candidate=candidate.id, kind=kind, reason=reason, device_seconds=seconds, usd=verdict.usd))
         if verdict.final:
             raise BadInput(f"nothing can be judged: {reason}")
         if self.state.candidates[candidate.id].losses >= MAX_LOSSES:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,12 @@ def refusal(settings: Settings) -> object:
         return prepare(settings).device.spec
     except BadInput as error:
         return str(error)
+
+
+def rent(settings: Settings) -> object:
+    """What is set aside for a candidate at Modal."""
+    rented = settings.model_copy(update={"evaluator": "modal"})
+    return jobs_of(replace(prepare(settings), settings=rented)).usd_reservation
 
 
 def begun_surrogate(settings: Settings) -> object:
@@ -170,6 +177,8 @@ ROWS: dict[str, tuple[Any, Any, Observe]] = {
     "evaluation.total_s": (5.0, 6.0, lambda s: job(s).limits.total_s),
     "evaluation.parallel": (1, 7, lambda s: parallel_of(prepare(s))),
     "evaluation.fake_delay_s": (0.0, 0.1, evaluator),
+    "modal.gpu": ("T4", "L4", rent),
+    "modal.usd_per_second": (None, 0.25, rent),
     "evaluation.unsafe_runner": (False, True, lambda s: job(s).unsafe_runner),
 }
 

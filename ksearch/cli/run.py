@@ -56,8 +56,12 @@ def run_command(
     ] = None,
     evaluator: Annotated[
         str | None,
-        typer.Option(help="local; 'command:ssh box ksearch evaluate -'; bundle:FOLDER (for `ksearch evaluate FOLDER` anywhere); fake."),
+        typer.Option(
+            help="local; 'command:ssh box ksearch evaluate -'; bundle:FOLDER (for `ksearch evaluate FOLDER` anywhere); modal[:GPU]; "
+            "ray[:ADDRESS]; fake."
+        ),
     ] = None,
+    gpu: Annotated[str | None, typer.Option(help="The GPU to rent with --evaluator modal (else B200).")] = None,
     config: Annotated[str, typer.Option(help="A preset's name or a YAML file.")] = "default",
     assignments: Annotated[list[str] | None, typer.Option("--set", help="Set any setting: key=value, dotted (repeatable).")] = None,
     max_evaluations: Annotated[int | None, typer.Option(help="Stop after so many evaluations.")] = None,
@@ -91,7 +95,7 @@ def run_command(
             "objective": objective, "device": device, "languages": tuple(language or ()), "allow_libraries": allow_libraries,
             "planner": planner, "coder": coder, "llm.model": model, "world_model": world_model, "memory": memory, "merge": merging,
             "policy": policy, "surrogate": surrogate, "llm.surrogate_model": surrogate_model, "surrogate_budget": surrogate_budget,
-            "evaluator": evaluator, "seed": seed,
+            "evaluator": evaluator, "modal.gpu": gpu, "seed": seed,
             "budget.max_evaluations": max_evaluations, "budget.max_gpu_seconds": max_gpu_seconds, "budget.max_usd": max_usd,
             "budget.max_tokens": max_tokens, "budget.max_time_s": max_time, "evaluation.timeout_s": timeout,
         }

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ksearch.definitions.generate import fresh_values, make_inputs
 from ksearch.definitions.schema import Definition, Workload
+from ksearch.errors import BadInput
+from ksearch.judge.host import HostFailure
 
 
 class InputSource:
@@ -21,12 +24,26 @@ class InputSource:
         self.dataset_root = dataset_root
 
     def new(self, seed: int) -> tuple[Any, ...]:
-        return make_inputs(self.definition, self.workload, seed, self.device, self.dataset_root)
+        """Raises BadInput for a workload that can't be, HostFailure where memory is lacking."""
+        with _told_apart(self.workload):
+            return make_inputs(self.definition, self.workload, seed, self.device, self.dataset_root)
 
     def next(self, inputs: Sequence[Any], seed: int) -> tuple[Any, ...]:
-        """The given tensors stay as they are."""
-        values = fresh_values(self.definition, self.workload, inputs, seed, self.dataset_root)
-        return tuple(stirred(value, seed) if value is before else value for value, before in zip(values, inputs, strict=True))
+        """As `new`; the given tensors stay as they are."""
+        with _told_apart(self.workload):
+            values = fresh_values(self.definition, self.workload, inputs, seed, self.dataset_root)
+            return tuple(stirred(value, seed) if value is before else value for value, before in zip(values, inputs, strict=True))
+
+
+@contextmanager
+def _told_apart(workload: Workload) -> Iterator[None]:
+    """Sizes that no tensor can have are the workload's fault, all else that torch raises (memory, the driver) is the machine's."""
+    try:
+        yield
+    except (RuntimeError, MemoryError, OverflowError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        message = f"workload {workload.uuid}: its inputs can't be made here: {reason}"
+        raise BadInput(message) if "overflow" in reason else HostFailure(message) from error
 
 
 CHANGES = ("all values", "inner values", "two rows")

@@ -34,8 +34,11 @@ class Reference:
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
         namespace: dict[str, Any] = {"__name__": "reference"}
-        exec(compile(definition.reference, f"<reference of {definition.name}>", "exec"), namespace)  # noqa: S102 - the user's own text
-        self._run: Callable[..., Any] = namespace["run"]
+        try:
+            exec(compile(definition.reference, f"<reference of {definition.name}>", "exec"), namespace)  # noqa: S102 - the user's own text
+            self._run: Callable[..., Any] = namespace["run"]
+        except Exception as error:
+            raise ReferenceFailed(f"the reference of {definition.name} can't be loaded: {type(error).__name__}: {error}") from error
 
     def as_written(self, inputs: Sequence[Any]) -> Outputs:
         """Outputs in the declared dtypes. Raises ReferenceFailed."""

@@ -234,6 +234,8 @@ class Verdict(Frozen):
     """With INFRASTRUCTURE: the job itself is at fault (its baseline fails, its definition is refused), so that another try is no use."""
     device_seconds: float = 0.0
     wall_seconds: float = 0.0
+    usd: Annotated[float, Field(ge=0)] = 0.0
+    """US dollars that a rented machine was paid for this answer; 0 where none is rented."""
     judge_version: str = JUDGE_VERSION
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from ksearch.evaluators.places import price_note
 from ksearch.judge.verdict import Verdict
 from ksearch.llm.spending import spent_on
 from ksearch.report.text import us
@@ -271,7 +272,7 @@ def print_dry_run(setup: Setup, as_json: bool) -> None:
             "settings": settings.model_dump(mode="json"), "device": setup.device.spec, "device_name": setup.device.name,
             "languages": setup.target.languages, "family": setup.family_name, "workloads": len(setup.full), "subset": len(setup.subset),
             "cost": {
-                "usd": settings.budget.max_usd if setup.asks_models else 0.0,
+                "usd": settings.budget.max_usd if setup.asks_models or price_note(settings) is not None else 0.0,
                 "tokens": settings.budget.max_tokens if setup.asks_models else 0,
                 "max_evaluations": settings.budget.max_evaluations, "max_wall_seconds": settings.budget.max_time_s,
             },

@@ -52,13 +52,13 @@ Wish = NodePinned | NodeUnpinned | IdeaBanned | IdeaUnbanned
 TreeEvent = ArmOpenedEvent | TicketIssued | TicketSettled | Wish
 
 
-def to_event(change: Change, gpu_seconds: float = 0.0, evaluations: int = 1) -> TreeEvent:
-    """`gpu_seconds` and `evaluations` are what a Write ticket reserves of the budget."""
+def to_event(change: Change, gpu_seconds: float = 0.0, evaluations: int = 1, usd: float = 0.0) -> TreeEvent:
+    """`gpu_seconds`, `evaluations` and `usd` are what a Write ticket reserves of the budget."""
     match change:
         case ArmOpened(node, parent, action):
             return ArmOpenedEvent(node=node, parent=parent, action=action)
         case Issued(ticket, why):
-            return _issued_to_event(ticket, why, gpu_seconds, evaluations)
+            return _issued_to_event(ticket, why, gpu_seconds, evaluations, usd)
         case Settled(ticket_id, outcome):
             return _settled_to_event(ticket_id, outcome)
         case Pinned(node):
@@ -73,7 +73,7 @@ def to_event(change: Change, gpu_seconds: float = 0.0, evaluations: int = 1) -> 
             raise TypeError("logged as forecast_made and plan_refuted, which the tree's changes follow from")
 
 
-def _issued_to_event(ticket: Ticket, why: str, gpu_seconds: float, evaluations: int) -> TicketIssued:
+def _issued_to_event(ticket: Ticket, why: str, gpu_seconds: float, evaluations: int, usd: float) -> TicketIssued:
     if isinstance(ticket, Propose):
         return TicketIssued(
             ticket=ticket.ticket, node=ticket.node, kind="propose", mode=None, attempt=None,
@@ -81,7 +81,7 @@ def _issued_to_event(ticket: Ticket, why: str, gpu_seconds: float, evaluations: 
         )  # fmt: skip
     return TicketIssued(
         ticket=ticket.ticket, node=ticket.node, kind="write", mode=ticket.mode, attempt=ticket.attempt,
-        failed_stage=ticket.failed_stage, count=None, gpu_seconds=gpu_seconds, why=why, evaluations=evaluations,
+        failed_stage=ticket.failed_stage, count=None, gpu_seconds=gpu_seconds, why=why, evaluations=evaluations, usd=usd,
     )  # fmt: skip
 
 

@@ -238,11 +238,11 @@ class RunState(RunFacts):
         candidate = self.candidates[event.candidate]
         candidate.running, candidate.started_at = event.kind, time
         if self.books is not None and self._is_apart(candidate, event.kind):
-            self.books.promotion_started(candidate, event.gpu_seconds)
+            self.books.promotion_started(candidate, event)
         elif self.books is not None and candidate.ticket is None:
-            self.books.root_started(candidate, event.gpu_seconds)
+            self.books.root_started(candidate, event)
         elif self.books is not None and candidate.ticket is not None:
-            self.books.started(candidate.ticket, event.gpu_seconds)
+            self.books.started(candidate.ticket, event)
         if self.surrogate is not None and event.kind == "evaluate":
             self.surrogate.started(event.candidate)
 
@@ -267,8 +267,10 @@ class RunState(RunFacts):
     def _book_device(self, candidate: CandidateState, event: EvaluationSettled | EvaluationLost) -> None:
         if self._is_apart(candidate, event.kind):
             candidate.promoting_seconds += event.device_seconds
+            candidate.promoting_usd += event.usd
         else:
             candidate.device_seconds += event.device_seconds
+            candidate.usd += event.usd
 
     def _refuted(self, event: PlanRefuted, tree_done: bool) -> None:
         if self.tree is None:
