@@ -46,6 +46,7 @@ class Stage(StrEnum):
     REPETITION = "repetition"
     HIDDEN = "hidden"
     MUTATION = "mutation"
+    SANITIZER = "sanitizer"
     TIMING = "timing"
     PAIRED = "paired"
 
@@ -227,6 +228,8 @@ class Verdict(Frozen):
     libraries: tuple[str, ...] = ()
     """What the candidate brought into its process or ran on the device beside its own code: shared libraries, vendor kernels."""
     hidden: Literal["full", "partial", "none"] = "none"
+    sanitizer: str | None = None
+    """What memcheck said in a promotion on a GPU, or 'not available' and why; None where it was not asked."""
     resolution_us: float | None = None
     noise_ln: float | None = None
     """Standard deviation of ln latency between repeats in this job, for tie bands."""
