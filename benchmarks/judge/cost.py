@@ -114,7 +114,7 @@ def main() -> int:
                 "paired": None if verdict.paired is None else verdict.paired.model_dump(mode="json"),
             }  # fmt: skip
             rows.append(row)
-            print(f"{job.kind}: {verdict.status} {row['seconds']} s, {row['stages']}", file=sys.stderr, flush=True)
+            print(f"{job.kind}: {verdict.status} {row['seconds']} s, {row['stages']} {row['evidence'] or ''}", file=sys.stderr, flush=True)
     finally:
         judge.close()
     print(json.dumps({"definition": definition.name, "device": device.spec, "workloads": len(full), "jobs": rows}))

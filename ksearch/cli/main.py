@@ -76,5 +76,7 @@ def main() -> None:
     try:
         app()
     except KsearchError as error:
-        typer.echo(f"ksearch: {error}", err=True)
+        from ksearch.report.text import inert_lines
+
+        typer.echo("\n".join(inert_lines(f"ksearch: {error}")), err=True)  # it may name what a stranger's file says
         sys.exit(error.exit_code)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ksearch.report.text import clipped, inert, inert_lines, nats, percent, us
+from ksearch.report.text import clipped, inert, inert_lines, named, nats, percent, us
 
 if TYPE_CHECKING:  # the program's first picture waits for what is imported here
     from ksearch.inspector.looks import Beliefs, Look
@@ -36,7 +36,7 @@ def head_text(head: Head, reading: tuple[int, int] | None = None) -> Text:
     if reading is not None:
         state = f"reading the log: event {reading[0]:,} of {reading[1]:,}"
     text = Text.assemble(
-        (inert(head.run), "bold"), f"  {inert(head.definition)} on {inert(head.device_name)}  ", (state, "cyan"), f"  {head.nodes} plans\n"
+        (named(head.run), "bold"), f"  {named(head.definition)} on {named(head.device_name)}  ", (state, "cyan"), f"  {head.nodes} plans\n"
     )
     best = head.incumbent
     if best is None:
@@ -123,7 +123,7 @@ def _kernel(look: Look) -> Iterator[Text]:
     shown = look.shown
     if shown is None:
         return
-    yield Text(f"candidate {shown.id}  {shown.language}, by {inert(shown.origin)}  {inert(shown.name)}")
+    yield Text(f"candidate {shown.id}  {named(shown.language)}, by {named(shown.origin)}  {named(shown.name)}")
     if shown.twin is not None:
         yield Text(f"the same code as candidate {shown.twin}: its verdicts stand for both", "dim")
     if shown.forecast is not None:

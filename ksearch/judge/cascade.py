@@ -28,7 +28,7 @@ from ksearch.judge.inputs import InputSource
 from ksearch.judge.metronome import Metronomes
 from ksearch.judge.oracles import Oracle
 from ksearch.judge.oracles.base import Errors
-from ksearch.judge.paired import Contest, cpu_sentinel, cuda_sentinel, pair
+from ksearch.judge.paired import Contest, Times, Watch, cpu_sentinel, cuda_sentinel, pair
 from ksearch.judge.runner_handle import RunnerDied, RunnerError, RunnerTimeout
 from ksearch.judge.seeds import Seeds
 from ksearch.judge.session import Session
@@ -163,10 +163,10 @@ class Cascade:
     def _refuse_impossible(self) -> None:
         """A time below the physical floor is an accusation: whatever was measured, it was not the work."""
         for workload in self._workloads:
-            floor = self.bench.floor.us(Layout.of(self.job.definition, workload).output_bytes)
-            latency = self.progress.times[workload.uuid].latency_us
-            if latency < floor:
-                message = f"{latency:.3g} us is less than the {floor:.3g} us that writing the outputs and one launch take here"
+            timing, output_bytes = self.progress.times[workload.uuid], Layout.of(self.job.definition, workload).output_bytes
+            if self.bench.floor.forbids(timing.latency_us + timing.doubt_us, output_bytes):
+                least = f"{self.bench.floor.us(output_bytes):.3g} us"
+                message = f"{timing.latency_us:.3g} us is less than the {least} that writing the outputs and one launch take here"
                 raise StageFailure(Status.REJECTED, Stage.TIMING, message, workload=workload.uuid)
 
     def _refuse_libraries(self, session: Session) -> None:
@@ -234,8 +234,12 @@ class Cascade:
 
         def open_block(number: int) -> Contest:
             sessions = kept or open_both()
-            turns = self.bench.clock.turns(self.checker, sessions, [item.workload for item in judged], number, self.progress.times)
-            return Contest(turns[0], turns[1], [] if kept else sessions)
+            workloads = [item.workload for item in judged]
+
+            def fight(watch: Watch) -> tuple[Times, Times]:
+                return self.bench.clock.duel(self.checker, sessions, workloads, number, self.progress.times, watch)
+
+            return Contest(fight, [] if kept else sessions)
 
         try:
             return pair(open_block, weights, self.job.objective, sentinel)

@@ -11,7 +11,7 @@ from ksearch.definitions.schema import Workload
 
 if TYPE_CHECKING:
     from ksearch.judge.checks import Checker
-    from ksearch.judge.paired import Turn
+    from ksearch.judge.paired import Times, Watch
     from ksearch.judge.session import Session
 
 
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 class Timing:
     """Samples are microseconds of a call, in order, each perhaps a median of several; `requests` calls were timed in all.
 
-    `resolution_us` is the least difference that the clock's own noise leaves visible.
+    `resolution_us` is the least difference that the clock's own noise leaves visible. `doubt_us`: by how much all samples may be
+    wrong together, because what is taken off them was measured in another process.
     """
 
     samples_us: tuple[float, ...]
     resolution_us: float
     requests: int
+    doubt_us: float = 0.0
 
     @property
     def latency_us(self) -> float:
@@ -43,8 +45,15 @@ class Clock(Protocol):
         """By workload."""
         ...
 
-    def turns(
-        self, checker: Checker, sessions: Sequence[Session], workloads: Sequence[Workload], block: int, known: dict[str, Timing]
-    ) -> list[Turn]:
-        """One turn-taker for each session, for one block; the k-th turns of all see the same inputs, while only one runs."""
+    def duel(
+        self,
+        checker: Checker,
+        sessions: Sequence[Session],
+        workloads: Sequence[Workload],
+        block: int,
+        known: dict[str, Timing],
+        watch: Watch,
+    ) -> tuple[Times, Times]:
+        """One block between two sessions: both see the same inputs, in the order A B B A, while only one runs. `watch` is called
+        between turns; `known` are the first one's times, by which the work is measured out."""
         ...

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 from ksearch.definitions.schema import Workload
@@ -22,7 +22,7 @@ from ksearch.judge.clocks import Timing
 from ksearch.judge.device import Device
 from ksearch.judge.device_session import DeviceSession
 from ksearch.judge.failures import StageFailure
-from ksearch.judge.paired import Turn
+from ksearch.judge.paired import Times, Watch
 from ksearch.judge.session import Executed, Session
 from ksearch.judge.statistics import robust_spread
 from ksearch.judge.timing import drawn_in_secret, settle
@@ -61,21 +61,29 @@ class DeviceClock:
             found[workload.uuid] = Timing(tuple(samples), empty.typical_us + empty.slack_us, len(samples))
         return found
 
-    def turns(
-        self, checker: Checker, sessions: Sequence[Session], workloads: Sequence[Workload], block: int, known: dict[str, Timing]
-    ) -> list[Turn]:
-        return [self._turn_of(checker, session, workloads, block) for session in sessions]
-
-    def _turn_of(self, checker: Checker, session: Session, workloads: Sequence[Workload], block: int) -> Turn:
-        session.runner.stop()
-
-        def turn(number: int) -> dict[str, float]:
-            label = ("paired", block, number)
-            found = {w.uuid: median(self._samples(checker, session, w, TURN_CALLS, label, 0, warm_ups=1)) for w in workloads}
+    def duel(
+        self,
+        checker: Checker,
+        sessions: Sequence[Session],
+        workloads: Sequence[Workload],
+        block: int,
+        known: dict[str, Timing],
+        watch: Watch,
+    ) -> tuple[Times, Times]:
+        """A turn goes over all workloads: two processes that alternate call by call would wait for each other's context."""
+        for session in sessions:
             session.runner.stop()
-            return found
+        turns: tuple[list[Times], list[Times]] = ([], [])
+        for place, who in enumerate((0, 1, 1, 0)):
+            turns[who].append(self._turn(checker, sessions[who], workloads, ("paired", block, place // 2)))
+            watch()
+        candidate, opponent = ({w.uuid: fmean(turn[w.uuid] for turn in found) for w in workloads} for found in turns)
+        return candidate, opponent
 
-        return turn
+    def _turn(self, checker: Checker, session: Session, workloads: Sequence[Workload], label: tuple[object, ...]) -> Times:
+        found = {w.uuid: median(self._samples(checker, session, w, TURN_CALLS, label, 0, warm_ups=1)) for w in workloads}
+        session.runner.stop()
+        return found
 
     def _samples(
         self,

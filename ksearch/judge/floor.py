@@ -29,6 +29,11 @@ class Floor:
     def us(self, output_bytes: int) -> float:
         return max(self.launch_us, output_bytes / (self.bytes_per_us * MARGIN))
 
+    def forbids(self, most_us: float, output_bytes: int) -> bool:
+        """`most_us`: the latency with all that its clock may be wrong by. An accusation has to be sure: where calls are shorter than
+        what their clock leaves in doubt, none can be made."""
+        return most_us < self.us(output_bytes)
+
 
 def measure_floor(device: Device) -> Floor:
     return Floor(max(map(_device_rate, DEVICE_BYTES)), LAUNCH_US) if device.cuda else Floor(_cached_rate(), 0.0)

@@ -14,10 +14,11 @@ T_975 = (
 NORMAL_975 = 1.96
 
 
-def t_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """(mean, low, high): the two-sided 95 % interval of the mean. Needs two values."""
+def t_interval(values: Sequence[float], factor: float | None = None) -> tuple[float, float, float]:
+    """(mean, low, high): the two-sided 95 % interval of the mean, or that of `factor` standard errors. Needs two values."""
     freedom = len(values) - 1
-    factor = T_975[freedom - 1] if freedom <= len(T_975) else NORMAL_975
+    if factor is None:
+        factor = T_975[freedom - 1] if freedom <= len(T_975) else NORMAL_975
     mean, half = fmean(values), factor * stdev(values) / math.sqrt(len(values))
     return mean, mean - half, mean + half
 

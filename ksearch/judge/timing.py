@@ -22,7 +22,7 @@ from ksearch.judge.arena import ALIGNMENT, CallSet, Layout
 from ksearch.judge.checks import Checker, blamed
 from ksearch.judge.clocks import Timing
 from ksearch.judge.metronome import Metronome, processor_time
-from ksearch.judge.paired import Turn
+from ksearch.judge.paired import Times, Watch
 from ksearch.judge.proc import time_used
 from ksearch.judge.session import Session
 from ksearch.judge.statistics import robust_spread
@@ -32,10 +32,10 @@ MEASURE_S = 0.25
 """Time to spend on a workload, as far as samples allow."""
 STAGED_BYTES = 32 * 2**20
 MIN_REQUESTS = 5
-TURN_REQUESTS = (2, 8)
-"""Of a workload in each turn of a paired measurement: least, and most where calls are short."""
-TURN_S = 0.01
-"""Of a workload's own time in a turn: five blocks of four turns over a dozen workloads are to take seconds."""
+ROUNDS = (1, 3)
+"""Of A B B A on a workload in each block of a paired measurement: least, and most where calls are short."""
+ROUNDS_S = 0.02
+"""Of a workload's own time in a block: over a dozen workloads a block is to take a second or two."""
 PAGE = 4096
 SHORT = 20
 """A call shorter than this many empty requests is repeated more often: their noise is then what has to be averaged out."""
@@ -44,6 +44,8 @@ CHECKED_SHARE = 0.1
 CHECKED_LEAST = 3
 """Outputs verified of each workload, at least: a candidate that lies in half its calls, as it must to move a median, is
 caught on each with one chance in two."""
+DOUBT = 0.5
+"""Of an empty request: how much dearer it may be in the idle runner than in the candidate's, on a machine with other work to do."""
 SURE = 3.0
 """Standard errors of the mean empty request that make up the resolution."""
 
@@ -57,31 +59,31 @@ class JudgeClock:
     def time(self, checker: Checker, session: Session, workloads: Sequence[Workload], timed_calls: int) -> dict[str, Timing]:
         found = {}
         for workload in workloads:
-            timer = _Timer(checker, session, workload)
-            found[workload.uuid] = timer.measure(timer.plan(timed_calls), timed_calls, CHECKED_LEAST)
+            timer = _Timer(checker, session.metronome, workload)
+            found[workload.uuid] = timer.measure(session, timer.plan(session, timed_calls), timed_calls, CHECKED_LEAST)
         return found
 
-    def turns(
-        self, checker: Checker, sessions: Sequence[Session], workloads: Sequence[Workload], block: int, known: dict[str, Timing]
-    ) -> list[Turn]:
-        return [_turn_of(checker, session, workloads, block, known) for session in sessions]
-
-
-def _turn_of(checker: Checker, session: Session, workloads: Sequence[Workload], block: int, known: dict[str, Timing]) -> Turn:
-    session.runner.stop()
-
-    def turn(number: int) -> dict[str, float]:
-        found = {}
+    def duel(
+        self,
+        checker: Checker,
+        sessions: Sequence[Session],
+        workloads: Sequence[Workload],
+        block: int,
+        known: dict[str, Timing],
+        watch: Watch,
+    ) -> tuple[Times, Times]:
+        """Turns as short as can be, one call: whatever moves the machine moves both."""
+        for session in sessions:
+            session.runner.stop()
+        times: tuple[Times, Times] = ({}, {})
         for workload in workloads:
-            timer = _Timer(checker, session, workload, label=("paired", block, number))
-            timer.warm_up()
-            least, most = TURN_REQUESTS
-            requests = max(least, min(most, int(TURN_S / (known[workload.uuid].latency_us * 1e-6))))
-            found[workload.uuid] = timer.measure(requests, 1, 0).latency_us
-        session.runner.stop()
-        return found
-
-    return turn
+            timer = _Timer(checker, sessions[0].metronome, workload, label=("paired", block))
+            least, most = ROUNDS
+            rounds = max(least, min(most, int(ROUNDS_S / (known[workload.uuid].latency_us * 1e-6))))
+            for found, latency_us in zip(times, timer.compare(sessions, rounds), strict=True):
+                found[workload.uuid] = latency_us
+            watch()
+        return times
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,53 +95,79 @@ class _Request:
 
 
 class _Timer:
-    """Times one candidate on one workload. `label` decides the inputs, with the workload and the job's seed."""
+    """Times calls of one workload. `label` decides the inputs, with the workload and the job's seed."""
 
-    def __init__(self, checker: Checker, session: Session, workload: Workload, label: tuple[object, ...] = ("timing",)) -> None:
-        self.checker, self.session, self.workload, self.label = checker, session, workload, label
-        self.metronome: Metronome = session.metronome
+    def __init__(self, checker: Checker, metronome: Metronome, workload: Workload, label: tuple[object, ...] = ("timing",)) -> None:
+        self.checker, self.metronome, self.workload, self.label = checker, metronome, workload, label
         self.layout = Layout.of(checker.definition, workload)
         self.source = checker.source_of(workload)
         self._drawn = 0
         self._latest = self.source.new(checker.seeds.of(*label, workload.uuid, 0))
 
-    def plan(self, timed_calls: int) -> int:
+    def plan(self, session: Session, timed_calls: int) -> int:
         """How many requests fill the time, from two trial requests."""
-        self.warm_up()
+        self._request(session, verified=False)
         begin = time.perf_counter()
-        trial = [self._request(verified=False) for _ in range(2)]
+        trial = [self._request(session, verified=False) for _ in range(2)]
         cost_s = (time.perf_counter() - begin) / 2
         call_s = min(request.full_s for request in trial) - self.metronome.typical_s
         most = timed_calls * (MORE if call_s < SHORT * self.metronome.typical_s else 1)
         return max(MIN_REQUESTS, min(most, int(MEASURE_S / cost_s)))
 
-    def warm_up(self) -> None:
-        self._request(verified=False)
-
-    def measure(self, count: int, samples: int, checked_least: int) -> Timing:
+    def measure(self, session: Session, count: int, samples: int, checked_least: int) -> Timing:
         """`count` requests, told as at most `samples` medians; which outputs are verified is drawn in secret."""
         checked = drawn_in_secret(count, checked_least)
-        requests = [self._request(verified=k in checked) for k in range(count)]
+        requests = [self._request(session, verified=k in checked) for k in range(count)]
         empties = [request.empty_s for request in requests]
-        resolution_s = SURE * max(robust_spread(empties), 1e-7) / math.sqrt(count)
+        resolution_s = self._resolution_s(empties)
         size = -(-count // samples)
         groups = [requests[k : k + size] for k in range(0, count, size)]
         times = [median(request.full_s for request in group) - median(empties) for group in groups]
-        return Timing(tuple(max(taken, resolution_s) * 1e6 for taken in times), resolution_s * 1e6, count)
+        return Timing(tuple(max(taken, resolution_s) * 1e6 for taken in times), resolution_s * 1e6, count, DOUBT * median(empties) * 1e6)
 
-    def _request(self, *, verified: bool) -> _Request:
+    def compare(self, sessions: Sequence[Session], rounds: int) -> tuple[float, float]:
+        """Microseconds of a call of either session, from rounds of A B B A; the first round only warms up."""
+        full: tuple[list[float], list[float]] = ([], [])
+        empties: list[float] = []
+        checked = drawn_in_secret(2 * rounds, 0)
+        for number in range(-1, 2 * rounds):
+            seed, base = self._draw()
+            empty_s = self.metronome.tick()
+            for who in (0, 1) if number % 2 == 0 else (1, 0):
+                full_s = self._call(sessions[who], seed, base, verified=number in checked)
+                if number >= 0:
+                    full[who].append(full_s)
+            if number >= 0:
+                empties.append(empty_s)
+        least_s, empty = self._resolution_s(empties), median(empties)
+        candidate, opponent = (max(median(found) - empty, least_s) * 1e6 for found in full)
+        return candidate, opponent
+
+    def _resolution_s(self, empties: Sequence[float]) -> float:
+        return SURE * max(robust_spread(empties), 1e-7) / math.sqrt(len(empties))
+
+    def _request(self, session: Session, *, verified: bool) -> _Request:
         """One call on inputs never seen, beside an empty request."""
+        seed, base = self._draw()
+        session.runner.stop()
+        empty_s = self.metronome.tick()
+        return _Request(self._call(session, seed, base, verified=verified), empty_s)
+
+    def _draw(self) -> tuple[int, int]:
+        """New inputs; their seed, and where they are to lie."""
         self._drawn += 1
         seed = self.checker.seeds.of(*self.label, self.workload.uuid, self._drawn)
         self._latest = self.source.next(self._latest, seed)
-        with blamed(self.session, Stage.TIMING, self.workload):
-            call = self.session.stage(self.layout, self._latest, seed, self._place(), workload=self.workload)
-            self.session.bind(call)
-            self.session.runner.stop()
-            empty_s = self.metronome.tick()
-            full_s = processor_time(self.session.go())
-        settle(self.checker, self.session, self.workload, call, verified=verified)
-        return _Request(full_s, empty_s)
+        return seed, self._place()
+
+    def _call(self, session: Session, seed: int, base: int, *, verified: bool) -> float:
+        """Seconds of a call on the latest inputs."""
+        with blamed(session, Stage.TIMING, self.workload):
+            call = session.stage(self.layout, self._latest, seed, base, workload=self.workload)
+            session.bind(call)
+            full_s = processor_time(session.go())
+        settle(self.checker, session, self.workload, call, verified=verified)
+        return full_s
 
     def _place(self) -> int:
         """Other addresses than the last call's, while the block of memory has room, and another place within a page: how tensors lie

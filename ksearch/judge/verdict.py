@@ -149,9 +149,9 @@ class PairedResult(Frozen):
     mean: float
     low: float
     high: float
-    """Ends of the 95 % t interval over blocks."""
+    """Ends of the t interval over blocks, of such a level that the looks at fewer blocks before it and this one hold 95 % together."""
     sentinel_shift: float | None = None
-    """Largest relative move of the sentinel over the batch; above 0.03 the batch is void."""
+    """Largest relative move of the sentinel within a block; over 0.03, or half the gain where that is more, nothing is promoted."""
     promoted: bool
 
 

@@ -85,8 +85,8 @@ def trace(prepared: Prepared) -> list[tuple[str, str, float, float]]:
         prepared.flush()
         prepared.call()
         torch.cuda.synchronize()
+        recorder.keep()
         records = recorder.take()[FLUSHES:]
-        recorder.off()
         found = [(kind, name, (start - records[0][2]) / 1e3, (end - start) / 1e3) for kind, name, start, end, _ in records]
         if found and (not best or _span(found) < _span(best)):
             best = found

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ksearch.records.reading import StoredRun
 from ksearch.report.comparison import Comparison, Group, RunSide, comparison_of
-from ksearch.report.text import ascii_json, clipped, inert, seconds, table, us
+from ksearch.report.text import ascii_json, clipped, inert, named, seconds, table, us
 
 
 def print_comparison(names: Sequence[str], runs_dir: Path | None, *, plot: Path | None, as_json: bool) -> None:
@@ -38,7 +38,7 @@ def comparison_lines(comparison: Comparison) -> Iterator[str]:
 def _group(group: Group, sides: Sequence[RunSide]) -> Iterator[str]:
     conditions = group.conditions
     timer = "nothing timed yet" if conditions.timer is None else f"timer {inert(conditions.timer)}"
-    yield f"{inert(group.definition)} on {inert(conditions.device_name)}, {timer}, judge {inert(conditions.judge)}"
+    yield f"{named(group.definition)} on {named(conditions.device_name)}, {timer}, judge {inert(conditions.judge)}"
     best_first = sorted(sides, key=lambda side: (side.ratio is None, side.ratio or 0.0))
     yield from table(_HEADINGS, [_row(side) for side in best_first], left=3)
     if asking := [side for side in best_first if side.spending]:

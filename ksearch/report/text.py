@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 
 ELLIPSIS = "…"
+NAME = 80
+"""Characters of a name (a run's, a definition's, a device's) in a heading; real ones have fewer."""
 
 
 def inert(text: str) -> str:
@@ -44,6 +46,11 @@ def _escaped(match: re.Match[str]) -> str:
 
 def clipped(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(0, width - 1)] + ELLIPSIS
+
+
+def named(text: str) -> str:
+    """A name in a heading: inert, and no longer than NAME."""
+    return clipped(inert(text), NAME)
 
 
 def us(value: float) -> str:

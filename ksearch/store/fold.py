@@ -229,6 +229,8 @@ class RunState(RunFacts):
         self.by_digest.setdefault(event.digest, event.candidate)
         self.by_node.setdefault(event.node, []).append(event.candidate)
         self.trouble.pop(event.node, None)
+        if self.surrogate is not None:
+            self.surrogate.written(event.candidate)
         if event.ticket is not None:
             self.by_ticket[event.ticket] = event.candidate
 

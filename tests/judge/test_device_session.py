@@ -117,8 +117,10 @@ def test_an_honest_kernel_passes_every_check_and_is_timed(sessions: Any, checker
     times = clock.time(checker, session, WORKLOADS, timed_calls=4)
     assert clock.name == "cuda-events"
     assert all(len(times[workload.uuid].samples_us) == 4 and times[workload.uuid].latency_us > 0 for workload in WORKLOADS)
-    turns = clock.turns(checker, [session, session], WORKLOADS, 0, times)
-    assert turns[0](0).keys() == {workload.uuid for workload in WORKLOADS}
+    readings: list[int] = []
+    found = clock.duel(checker, [session, session], WORKLOADS, 0, times, lambda: readings.append(1))
+    assert [side.keys() for side in found] == [{workload.uuid for workload in WORKLOADS}] * 2
+    assert len(readings) == 4
 
 
 WRONG = {

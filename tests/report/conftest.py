@@ -73,7 +73,7 @@ class Opener:
 
     def __call__(self, file: Path, *, width: int = 1280, scheme: str = "light") -> Opened:
         page = self._browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(30_000)
         opened = Opened(page)
         page.on("console", lambda message: opened.said.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: opened.said.append(f"uncaught: {error}"))

@@ -75,9 +75,7 @@ def _action(technique: str) -> Action:
 def _written(log: EventLog, candidate: int, ticket: int | None, node: int, line: str) -> CandidateWritten:
     spec = BuildSpec(language="cuda", target_hardware=("cuda",), entry_point=f"{SCRIPT}.cu::run")
     text = re.sub("[\x00\u202e\u2066\u2069]", "", f"{line}\nsame\n{ALL}\nlast")  # which no source may hold
-    solution = Solution(
-        name=SCRIPT, definition="d", author="a", spec=spec, sources=(SourceFile(path=f"{SCRIPT}.cu", content=text),)
-    )
+    solution = Solution(name=SCRIPT, definition="d", author="a", spec=spec, sources=(SourceFile(path=f"{SCRIPT}.cu", content=text),))
     blob = log.put_blob(solution.model_dump_json().encode())
     return CandidateWritten(
         candidate=candidate, ticket=ticket, node=node, solution=blob, digest=f"{candidate:064d}", name=ALL, language=ALL, origin=ALL

@@ -14,6 +14,8 @@ from ksearch.report.page.render import asset
 from ksearch.report.page.tables import tabulated
 
 KEYS = st.sampled_from(["a", "b", "$columns", "$lines", "$$", "__proto__", "constructor", "name"])
+
+
 def _rows(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.lists(st.fixed_dictionaries({"x": inner, "y": inner}), min_size=2, max_size=4)
 

@@ -19,7 +19,7 @@ from ksearch.report.page.calibration import calibration, crps, forecasts_of, spe
 from ksearch.report.page.data import page_data
 from ksearch.report.page.details import candidate_detail
 from ksearch.report.page.model import ClaimPoint, PageData
-from ksearch.report.page.render import LIBRARY, LICENCE, Extension, Live, asset, render_page
+from ksearch.report.page.render import LIBRARY, LICENCES, Extension, Live, asset, render_page
 from ksearch.report.page.write import report_json, write_report
 from ksearch.settings import load_overlay, merge, parse_assignment, resolve
 
@@ -158,9 +158,12 @@ def test_a_live_page_holds_no_kernels_and_may_ask_its_own_server(loaded: tuple[P
 
 
 def test_the_library_is_the_one_that_was_published_and_carries_its_licence(loaded: tuple[PageData, RunRecord]) -> None:
-    digest = hashlib.sha256(asset(LIBRARY).encode()).hexdigest()
-    assert f"`{digest}`" in DOCUMENT.read_text()
-    assert asset(LICENCE) in render_page(loaded[0])
+    digests = dict(reversed(line.split()) for line in asset("vendor/SHA256SUMS").splitlines())
+    assert sorted(digests) == sorted(f"d3-{part}.min.js" for part in LIBRARY)
+    for name, digest in digests.items():
+        assert hashlib.sha256(asset(f"vendor/{name}").encode()).hexdigest() == digest
+        assert name.rsplit("-", 1)[0] in asset(LICENCES)
+    assert asset(LICENCES) in render_page(loaded[0])
 
 
 def test_forecasts_are_held_against_what_was_measured(loaded: tuple[PageData, RunRecord]) -> None:

@@ -109,8 +109,8 @@ __all__ = [
 Event: TypeAlias = (
     RunCreated
     | Opened
-    | BoundsKnown
     | KnowledgeRecalled
+    | BoundsKnown
     | CandidateWritten
     | NothingWritten
     | SurrogateOpened
