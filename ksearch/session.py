@@ -221,15 +221,23 @@ def _search(
             failure, ending = error, RunEnded(status="error", reason=str(error))
         finally:
             parts.evaluator.close()
-    add_from(journal, setup, paths.folder.parent)
     summary = summarise(journal.state, journal.log, ending, _write_incumbent(journal, paths))
     print_summary(summary, as_json)
+    _remember(journal, setup, paths)
     journal.log.close()
     keep_tree(paths.database, journal.state)
     if failure is not None:
         print(f"ksearch: {failure}", file=sys.stderr)  # noqa: T201
         return failure.exit_code
     return _exit_code(ending, summary, stop)
+
+
+def _remember(journal: Journal, setup: Setup, paths: RunPaths) -> None:
+    """What can't be remembered costs the run nothing, but is said."""
+    try:
+        add_from(journal, setup, paths.folder.parent)
+    except BadInput as error:
+        print(f"ksearch: this run was not added to what earlier runs taught: {error}", file=sys.stderr)  # noqa: T201
 
 
 def _exit_code(ending: RunEnded, summary: RunSummary, stop: Stop) -> int:

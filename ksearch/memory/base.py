@@ -101,16 +101,19 @@ class KnowledgeBase:
 
     @contextmanager
     def _open(self) -> Iterator[TextIOWrapper]:
-        """At its end, alone: locked against other writers, with the heading there."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a+", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if file.seek(0, os.SEEK_END) == 0:
-                file.write(_Heading(knowledge_base=secrets.token_hex(8)).model_dump_json() + "\n")
-                file.flush()
-            elif not self._ends_in_newline():
-                file.write("\n")
-            yield file
+        """At its end, alone: locked against other writers, with the heading there. Raises BadInput where it can't be written."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a+", encoding="utf-8") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if file.seek(0, os.SEEK_END) == 0:
+                    file.write(_Heading(knowledge_base=secrets.token_hex(8)).model_dump_json() + "\n")
+                    file.flush()
+                elif not self._ends_in_newline():
+                    file.write("\n")
+                yield file
+        except OSError as error:
+            raise BadInput(f"{self.path}: {error.strerror}; name another file by {VARIABLE}, or use --no-memory") from error
 
     def _ends_in_newline(self) -> bool:
         with self.path.open("rb") as file:
