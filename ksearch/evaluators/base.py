@@ -65,12 +65,6 @@ def other_device(verdict: Verdict, device: Device) -> str | None:
     return f"it was measured on {verdict.device.name}, and this run is about {device.name}"
 
 
-def file_name(job: Job) -> str:
-    """Of the question, asked under this name: asked again it is the same file."""
-    name = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in job.job)
-    return f"{name}-{job.question[:16]}"
-
-
 def infrastructure_verdict(job: Job, message: str) -> Verdict:
     from ksearch.judge.verdict import Evidence, Status
 

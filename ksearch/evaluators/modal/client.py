@@ -15,11 +15,11 @@ from pydantic import ValidationError
 
 from ksearch.devices import Device
 from ksearch.errors import BadInput, Unavailable
-from ksearch.evaluators.base import Capabilities, file_name, infrastructure_verdict, mismatch, other_device
+from ksearch.evaluators.base import Capabilities, infrastructure_verdict, mismatch, other_device
 from ksearch.evaluators.line_process import GRACE_S
 from ksearch.evaluators.modal.container import Answer
 from ksearch.evaluators.modal.service import CallLost, DeployedJudge
-from ksearch.judge.batch import write_whole
+from ksearch.judge.batch import file_name, write_whole
 from ksearch.judge.description import Description
 from ksearch.judge.service import DESCRIBE
 from ksearch.judge.verdict import Job, Verdict
