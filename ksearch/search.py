@@ -120,8 +120,9 @@ class Search:
                         settled = True
                     case ForecastStep(candidate):
                         forecasts.append(candidate)
-                        # Without trust a forecast decides nothing, so nothing waits for it.
-                        ready += [] if self.filtering else [JudgeStep(candidate)]
+                        # Without trust a forecast doesn't decide who is measured, so no measurement waits for it.
+                        judged = bool(self.state.candidates[candidate].verdicts)
+                        ready += [] if self.filtering or judged else [JudgeStep(candidate)]
                     case JudgeStep() if self.state.surrogate is not None:
                         ready.append(step)
                     case _ if not isinstance(step, WaitStep) and step not in self.running.values():
@@ -162,7 +163,7 @@ class Search:
         """One question at a time: what is written meanwhile goes into the next one together. A candidate that is about to be
         measured is asked about at once, while nobody knows the verdict."""
         asked = {number for step in self.running.values() if isinstance(step, ForecastBatch) for number in step.candidates}
-        new = [number for number in candidates if number not in asked]
+        new = sorted(number for number in candidates if number not in asked)
         if new and not (asked and self.filtering):
             step, future = self.steps.forecast(new)
             self.running[future] = step

@@ -115,7 +115,7 @@ class Settings(_Model):
     """False: a planner that asks a model is told nothing of earlier runs, and this run is not remembered."""
     merge: bool = True
     """False: no step may bring in the gains of another branch (for comparisons)."""
-    policy: Literal["puct", "puct-mean", "greedy", "evolution", "best-of-n", "random", "single-agent"] = "puct"
+    policy: Literal["puct", "puct-mean", "flat", "greedy", "evolution", "best-of-n", "random", "single-agent"] = "puct"
     """`single-agent` is no tree: one conversation with a model that rewrites its best kernel, to compare with."""
     surrogate: Literal["auto", "none", "neighbours", "statistical", "llm", "ensemble"] = "auto"
     """Who forecasts candidates. auto: statistical where scikit-learn is installed, else neighbours."""
@@ -192,10 +192,21 @@ def resolve(overlays: Iterable[Overlay]) -> Settings:
 
 
 def _explain(item: Mapping[str, Any]) -> str:
-    name = ".".join(str(part) for part in item["loc"])
+    name = ".".join(part for part in item["loc"] if isinstance(part, str))
     if item["type"] == "extra_forbidden":
         return f"unknown setting {name}{_suggest(name)}"
-    return f"setting {name}: {item['msg']} (got {item['input']!r})"
+    if item["type"] == "string_pattern_mismatch" and name in _FORMS:
+        return f"setting {name}: must be {_FORMS[name]} (got {item['input']!r})"
+    what = item["msg"].removeprefix("Value error, ").replace("Input should", "must")
+    return f"setting {name}: {what} (got {item['input']!r})"
+
+
+_FORMS = {
+    "device": "auto, cpu, cuda or cuda:N",
+    "evaluator": "local, fake, command:PROGRAM ARGUMENTS or bundle:FOLDER",
+    "llm.key_variable": "the name of an environment variable that ends in _API_KEY, _TOKEN or _SECRET",
+}
+"""What a person may write where a pattern would say less."""
 
 
 def _suggest(name: str) -> str:

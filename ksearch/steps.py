@@ -191,11 +191,11 @@ class Steps:
     def record_forecasts(self, step: ForecastBatch, answer: Forecasts) -> None:
         assert self.state.surrogate is not None
         m, seed = self.state.surrogate.m, self.state.header.seed
-        for number, (forecast, parent_reward) in zip(step.candidates, answer.rows, strict=True):
+        for number, known, (forecast, parent_reward) in zip(step.candidates, answer.known, answer.rows, strict=True):
             self.journal.record(
                 ForecastMade(
                     candidate=number, forecaster=self.state.surrogate.opened.forecaster, parent_reward=parent_reward, m=m,
-                    audit=drawn_as_audit(seed, number, m), known=answer.known,
+                    audit=drawn_as_audit(seed, number, m), known=known,
                     p_passes=None if forecast is None else forecast.p_passes, d10=None if forecast is None else forecast.d10,
                     d50=None if forecast is None else forecast.d50, d90=None if forecast is None else forecast.d90,
                     tokens=0 if forecast is None else forecast.tokens, usd=0.0 if forecast is None else forecast.usd,

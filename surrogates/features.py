@@ -1,4 +1,4 @@
-"""Numbers read off a candidate: what its code does, how it is launched, what its plan claims, what bounds it.
+"""Numbers read off a candidate's code and compile report, and how alike two candidates are.
 
 Plain text patterns, not a parser: they must read CUDA C++, C++ and Triton alike, also code that doesn't compile. Counts and
 sizes enter as logarithms, since a tile of 128 against 64 matters as much as 64 against 32.
@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from functools import lru_cache
 
-from ksearch.surrogates.types import Sample
+from ksearch.surrogates.types import Compiled, Sample
 
 WORDS: Mapping[str, str] = {
     "kernels": r"__global__|@triton\.jit",
@@ -48,23 +49,19 @@ SIGNS: Mapping[str, str] = {"launches": "<<<", "triton_launches": "](", "stores"
 _WORDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple((name, re.compile(pattern)) for name, pattern in WORDS.items())
 _WORD = re.compile(r"@?[A-Za-z_][\w.]*(?:::[\w.]+)*")
 _CONSTANT = re.compile(
-    r"constexpr\s+(?:static\s+)?\w+\s+(\w+)\s*=\s*(\d+)\s*;|#define\s+(\w+)\s+(\d+)\s*$|^\s*([A-Z][A-Z0-9_]*)\s*=\s*(\d+)\s*$"
-    r"|\b(num_warps|num_stages|maxnreg)\s*=\s*(\d+)|__launch_bounds__\(\s*(\d+)",
+    r"constexpr\s+(?:static\s+)?\w+\s+(?P<cpp>\w+)\s*=\s*(?P<cpp_value>\d+)\s*;"
+    r"|#define\s+(?P<macro>\w+)\s+(?P<macro_value>\d+)\s*$"
+    r"|^\s*(?P<python>[A-Za-z_]\w*)\s*(?::[\w\s.]+)?=\s*(?:tl\.constexpr\()?(?P<python_value>\d+)\)?\s*$"
+    r"|\b(?P<keyword>[A-Za-z_]\w*)\s*(?::\s*tl\.constexpr\s*)?=\s*(?P<keyword_value>\d+)\s*(?=[,)])"
+    r"|__launch_bounds__\(\s*(?P<launch_bounds>\d+)",
     re.MULTILINE,
 )
-
-
-def extract(sample: Sample) -> dict[str, float]:
-    """Every feature of a sample by name. Names of a kind share a prefix: code:, const:, compile:, work:, claim:."""
-    found = dict(code_features(sample.sources))
-    parent = dict(code_features(sample.parent_sources)) if sample.parent_sources else {}
-    found |= {f"diff:{name}": value - parent.get(name, 0.0) for name, value in found.items() if parent} if parent else {}
-    found |= dict(_compile_features(sample)) | dict(_work_features(sample, found)) | dict(_claim_features(sample))
-    return found | dict(sample.features)
+"""Sizes that have a name: constants of C++ and Python, Triton's constexprs, keyword arguments and defaults."""
 
 
 @lru_cache(maxsize=4096)
 def code_features(sources: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
+    """By name; `code:` counts words and signs, `const:` are named sizes."""
     text = "\n".join(sources)
     words = Counter(_WORD.findall(text))
     counts: Counter[str] = Counter({name: text.count(sign) for name, sign in SIGNS.items()})
@@ -87,59 +84,27 @@ def _constants(text: str) -> dict[str, int]:
     """Named sizes: tiles, threads, unrolling. A name defined twice counts by its largest value."""
     values: dict[str, int] = {}
     for match in _CONSTANT.finditer(text):
-        groups = match.groups()
-        name, value = next(((groups[i], groups[i + 1]) for i in range(0, 8, 2) if groups[i]), ("launch_bounds", groups[8]))
-        number = min(int(value), 2**62)
+        name, value = _named(match.groupdict())
+        number = min(int(value[:20]), 2**62)
         values[name.lower()] = max(values.get(name.lower(), 0), number)
     return values
 
 
-def _compile_features(sample: Sample) -> Iterator[tuple[str, float]]:
-    report = sample.compiled
+def _named(groups: Mapping[str, str | None]) -> tuple[str, str]:
+    if (threads := groups["launch_bounds"]) is not None:
+        return "launch_bounds", threads
+    kind = next(kind for kind in ("cpp", "macro", "python", "keyword") if groups[kind] is not None)
+    return groups[kind] or "", groups[f"{kind}_value"] or ""
+
+
+def compile_features(report: Compiled | None) -> Iterator[tuple[str, float]]:
+    """What the compiler told; nothing without a report."""
     if report is None:
         return
-    for name in ("registers", "spill_bytes", "shared_bytes"):
-        value = getattr(report, name)
+    for field in fields(report):
+        value = getattr(report, field.name)
         if value is not None:
-            yield f"compile:{name}", math.log1p(value)
-
-
-def _work_features(sample: Sample, code: Mapping[str, float]) -> Iterator[tuple[str, float]]:
-    """Traffic and distance to the roofline, means over regimes by weight."""
-    traffic = _mean(sample, lambda regime: regime.moved_bytes)
-    if traffic:
-        yield "work:bytes", math.log(traffic)
-        passes = math.expm1(code.get("code:launches", 0.0)) + math.expm1(code.get("code:allocations", 0.0))
-        yield "work:traffic", math.log(traffic) + math.log1p(passes)
-    gap = _mean(sample, lambda regime: _log_ratio(regime.parent_us, regime.floor_us))
-    if gap is not None:
-        yield "work:room", gap
-    for regime in sample.regimes:
-        yield f"work:share:{regime.name}", regime.weight
-
-
-def _log_ratio(over: float | None, under: float | None) -> float | None:
-    return math.log(over / under) if over and under else None
-
-
-def _mean(sample: Sample, value: Callable[..., float | None]) -> float | None:
-    pairs = [(regime.weight, value(regime)) for regime in sample.regimes]
-    known = [(weight, number) for weight, number in pairs if number is not None]
-    total = sum(weight for weight, _ in known)
-    return sum(weight * number for weight, number in known) / total if total > 0.0 else None
-
-
-def _claim_features(sample: Sample) -> Iterator[tuple[str, float]]:
-    if not sample.steps:
-        return
-    last = sample.steps[-1]
-    yield "claim:gain", last.gain_mean
-    yield "claim:expected", last.gain_mean * last.p_success
-    yield "claim:spread", last.gain_sd
-    yield "claim:p_success", last.p_success
-    yield "claim:path", sum(step.gain_mean for step in sample.steps)
-    yield "claim:risk", -sum(math.log(max(step.p_success, 0.01)) for step in sample.steps)
-    yield "claim:depth", float(len(sample.steps))
+            yield f"compile:{field.name}", math.log1p(value)
 
 
 @lru_cache(maxsize=8192)
@@ -164,16 +129,3 @@ def _jaccard(a: frozenset[str], b: frozenset[str]) -> float:
     shared = len(a & b)
     union = len(a) + len(b) - shared
     return shared / union if union else 1.0
-
-
-def names_of(rows: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
-    """Features that differ between samples, in a fixed order: the others can't explain a difference."""
-    seen: dict[str, set[float]] = {}
-    for row in rows:
-        for name in row:
-            seen.setdefault(name, set())
-    for row in rows:
-        for name, values in seen.items():
-            if len(values) < 2:
-                values.add(row.get(name, 0.0))
-    return tuple(sorted(name for name, values in seen.items() if len(values) > 1))

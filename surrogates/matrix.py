@@ -1,4 +1,4 @@
-"""Samples as rows of numbers, and how alike two samples are in each respect that the regression weighs."""
+"""Samples as rows of numbers: the features of codes, and which steps are the same."""
 
 from __future__ import annotations
 
@@ -9,145 +9,143 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ksearch.surrogates.features import code_features, extract, names_of
+from ksearch.surrogates.features import code_features, compile_features
 from ksearch.surrogates.types import Sample
 
 Array: TypeAlias = npt.NDArray[np.float64]
+Pairs: TypeAlias = npt.NDArray[np.int64]
 Row: TypeAlias = Mapping[str, float]
+Code: TypeAlias = tuple[str, ...]
+"""A code's sources, comment-stripped: files that differ in comments are one code."""
 
-ANYWHERE = ("claim:", "diff:code:", "work:")
-"""Features that mean the same on any definition."""
-
-FAR = 3.0
+FAR = 4.0
 """Standard deviations at which a feature is clipped: a value far outside what was seen can't be extrapolated from."""
 
-NEAR, WIDE = 0.5, 2.0
-"""Lengths of the two radial parts, in median distances between samples."""
+SAME_COLUMN = 1.0 - 1e-6
+"""Correlation from which two features are one: templates change several counts in step."""
+
+NEW = 1.0
+"""Most that one feature adds to a code's novelty: its unit isn't known, only that it never varied."""
 
 
 @dataclass(frozen=True)
-class Block:
-    """Columns of one kind, standardised on the samples that were learnt from; scaled so that a row has a norm near 1."""
+class Columns:
+    """The features that vary over the rows learnt from, standardised; `fixed` are those that don't, with their value, `seen` all."""
 
     names: tuple[str, ...]
     mean: Array
     spread: Array
+    fixed: Row
+    seen: frozenset[str]
 
     @classmethod
-    def of(cls, rows: Sequence[Row]) -> Block:
-        names = names_of(rows)
+    def of(cls, rows: Sequence[Row]) -> Columns:
+        names = tuple(sorted({name for row in rows for name in row}))
         table = _table(rows, names)
-        return cls(names, table.mean(axis=0), table.std(axis=0))
+        mean, spread = table.mean(axis=0), table.std(axis=0)
+        kept = _distinct((table - mean) / np.maximum(spread, 1e-9), spread > 1e-9)
+        fixed = {name: float(value) for name, value, sd in zip(names, mean, spread, strict=True) if sd <= 1e-9}
+        return cls(tuple(names[index] for index in kept), mean[kept], spread[kept], fixed, frozenset(names))
 
     def encode(self, rows: Sequence[Row]) -> Array:
-        if not self.names:
-            return np.zeros((len(rows), 1))
-        table = (_table(rows, self.names) - self.mean) / np.maximum(self.spread, 1e-9)
-        clipped: Array = np.clip(table, -FAR, FAR) / np.sqrt(len(self.names))
-        return clipped
+        table: Array = np.clip((_table(rows, self.names) - self.mean) / self.spread, -FAR, FAR)
+        return table
+
+    def novelty(self, rows: Sequence[Row]) -> Array:
+        """Squared distance of each row from the learnt ones in features that never varied among them, or were never there."""
+        return np.array([sum(self._new(name, value) for name, value in row.items()) for row in rows], dtype=float)
+
+    def _new(self, name: str, value: float) -> float:
+        varied = name in self.seen and name not in self.fixed
+        return 0.0 if varied else min(NEW, (value - self.fixed.get(name, 0.0)) ** 2)
 
 
 def _table(rows: Sequence[Row], names: Sequence[str]) -> Array:
     return np.array([[row.get(name, 0.0) for name in names] for row in rows], dtype=float).reshape(len(rows), len(names))
 
 
-@dataclass(frozen=True)
-class Table:
-    """Encoded samples: everything that the kernel's parts compare."""
-
-    place: Array
-    technique: Array
-    last: Array
-    anywhere: Array
-    code: Array
-    parent: Array
-    level: Array
-    steps: Array
-
-    def __len__(self) -> int:
-        return len(self.place)
-
-    def rows(self, index: Sequence[int]) -> Table:
-        return Table(*(getattr(self, name)[list(index)] for name in self.__dataclass_fields__))
+def _distinct(standardised: Array, varying: npt.NDArray[np.bool_]) -> list[int]:
+    """The first of each group of columns that say the same."""
+    alike = np.abs(standardised.T @ standardised) / max(len(standardised), 1) > SAME_COLUMN
+    kept: list[int] = []
+    for index in np.flatnonzero(varying):
+        if not alike[index, kept].any():
+            kept.append(int(index))
+    return kept
 
 
 class Encoder:
-    """Made from the samples that are learnt from; encodes any others the same way."""
+    """Made from the samples of one definition and device that are learnt from; encodes any others the same way."""
 
     def __init__(self, learnt: Sequence[Sample]) -> None:
-        rows = [extract(sample) for sample in learnt]
-        self.anywhere = Block.of([_part(row, inside=True) for row in rows])
-        self.code = Block.of([_code(sample.sources) for sample in learnt])
-        self.places = _numbers(place_of(sample) for sample in learnt)
-        self.techniques = _numbers(_last_technique(sample) for sample in learnt)
-        self.last = _numbers(_last_key(sample) for sample in learnt)
+        self.places: dict[Code, int] = {}
+        self.rows: list[Row] = []
+        for code in (*(sample.sources for sample in learnt), *(parent_of(sample) for sample in learnt)):
+            if code not in self.places:
+                self.places[code] = len(self.rows)
+                self.rows.append(dict(code_features(code)))
+        self.columns = Columns.of(self.rows)
+        self.codes = self.columns.encode(self.rows)
+        self.techniques = _numbers(technique_of(sample) for sample in learnt)
+        self.last = _numbers(last_of(sample) for sample in learnt)
         self.steps = _numbers(key for sample in learnt for key in sample.plan)
-        code = self.code.encode([_code(sample.sources) for sample in learnt])
-        distances = np.sqrt(_squared_distances(code, code))
-        self.length = float(np.median(distances[distances > 0])) if (distances > 0).any() else 1.0
+        reported = all(sample.compiled is not None for sample in learnt)
+        self.reports = Columns.of([dict(compile_features(sample.compiled)) if reported else {} for sample in learnt])
 
-    def encode(self, samples: Sequence[Sample]) -> Table:
-        rows = [extract(sample) for sample in samples]
-        return Table(
-            place=np.array([self.places.get(place_of(sample), -1) for sample in samples], dtype=float),
-            technique=np.array([self.techniques.get(_last_technique(sample), -1) for sample in samples], dtype=float),
-            last=np.array([self.last.get(_last_key(sample), -1) for sample in samples], dtype=float),
-            anywhere=self.anywhere.encode([_part(row, inside=True) for row in rows]),
-            code=self.code.encode([_code(sample.sources) for sample in samples]),
-            parent=self.code.encode([_code(sample.parent_sources or sample.sources) for sample in samples]),
-            level=np.array([sample.parent_reward or 0.0 for sample in samples]),
-            steps=_indicators([sample.plan for sample in samples], self.steps),
-        )
+    def pairs(self, samples: Sequence[Sample]) -> Pairs:
+        """Places of each sample's code and its parent's among the learnt codes."""
+        return np.array([[self.places[sample.sources], self.places[parent_of(sample)]] for sample in samples]).reshape(-1, 2)
 
-    def parts(self, a: Table, b: Table) -> list[Array]:
-        """The kernel's parts between two tables, each len(a) x len(b).
+    def asked(self, samples: Sequence[Sample]) -> Asked:
+        """The codes that some samples are about, learnt or not, in a table of their own."""
+        codes = list(dict.fromkeys([*(sample.sources for sample in samples), *(parent_of(sample) for sample in samples)]))
+        place = {code: index for index, code in enumerate(codes)}
+        rows = [dict(code_features(code)) for code in codes]
+        known = np.array([self.places.get(code, -1) for code in codes])
+        pairs = np.array([[place[sample.sources], place[parent_of(sample)]] for sample in samples]).reshape(-1, 2)
+        return Asked(self.columns.encode(rows), self.columns.novelty(rows), known, pairs)
 
-        Anywhere: features that carry over, and the last step's technique. Here, within one definition and device: the last
-        step itself; the same in similar code; the change of code as a difference of two values, near and wide; and how much
-        is left to gain at the parent's level.
-        """
-        here = _same(a.place, b.place)
-        last = here * _same(a.last, b.last)
-        near, wide = (self._difference(a, b, share * self.length) for share in (NEAR, WIDE))
-        alike = _radial(a.parent, b.parent, self.length)
-        level = np.exp(-0.5 * (a.level[:, None] - b.level[None, :]) ** 2 / 0.25)
-        return [a.anywhere @ b.anywhere.T, _same(a.technique, b.technique), last, last * alike, here * near, here * wide, here * level]
+    def parts(self, a: Sequence[Sample], b: Sequence[Sample]) -> list[Array]:
+        """What two gains share beside their codes: the step, its technique."""
+        return [_same(self._numbered(a, kind), self._numbered(b, kind)) for kind in ("last", "techniques")]
 
-    def own(self, a: Table) -> list[Array]:
-        """The diagonals of `parts(a, a)`."""
-        one = np.ones(len(a))
-        near, wide = (2.0 - 2.0 * _paired(a.code, a.parent, share * self.length) for share in (NEAR, WIDE))
-        return [np.einsum("ij,ij->i", a.anywhere, a.anywhere), one, one, one, near, wide, one]
+    def _numbered(self, samples: Sequence[Sample], kind: str) -> Array:
+        known, key = (self.last, last_of) if kind == "last" else (self.techniques, technique_of)
+        return np.array([known.get(key(sample), -1) for sample in samples], dtype=float)
 
-    def _difference(self, a: Table, b: Table, length: float) -> Array:
-        """Covariance of f(code) - f(parent) for a smooth f."""
-        whole = _radial(a.code, b.code, length) + _radial(a.parent, b.parent, length)
-        return whole - _radial(a.code, b.parent, length) - _radial(a.parent, b.code, length)
-
-    def flat(self, table: Table) -> Array:
-        """All that may tell failures apart, in one matrix."""
-        last = _one_hot(table.last, len(self.last))
-        return np.hstack([table.anywhere, table.code, table.steps, last])
+    def flat(self, samples: Sequence[Sample]) -> Array:
+        """All that may tell failures apart, in one matrix; of compile reports what every learnt sample's had."""
+        rows = [dict(code_features(sample.sources)) for sample in samples]
+        steps = _indicators([sample.plan for sample in samples], self.steps)
+        return np.hstack([self.columns.encode(rows), steps, self.reports.encode(_reports(samples, self.reports))])
 
 
-def place_of(sample: Sample) -> str:
-    return f"{sample.definition}@{sample.device}"
+@dataclass(frozen=True)
+class Asked:
+    """See Process.predict."""
+
+    codes: Array
+    novelty: Array
+    known: Pairs
+    pairs: Pairs
 
 
-def _last_key(sample: Sample) -> str:
+def _reports(samples: Sequence[Sample], columns: Columns) -> list[Row]:
+    """A missing number counts as the usual one."""
+    usual = dict(zip(columns.names, map(float, columns.mean), strict=True))
+    return [usual | dict(compile_features(sample.compiled)) for sample in samples]
+
+
+def parent_of(sample: Sample) -> Code:
+    return sample.parent_sources or sample.sources
+
+
+def last_of(sample: Sample) -> str:
     return sample.plan[-1] if sample.plan else ""
 
 
-def _last_technique(sample: Sample) -> str:
+def technique_of(sample: Sample) -> str:
     return sample.steps[-1].technique if sample.steps else ""
-
-
-def _code(sources: tuple[str, ...]) -> Row:
-    return dict(code_features(sources))
-
-
-def _part(row: Row, *, inside: bool) -> dict[str, float]:
-    return {name: value for name, value in row.items() if name.startswith(ANYWHERE) == inside}
 
 
 def _numbers(keys: object) -> dict[str, int]:
@@ -159,10 +157,6 @@ def _same(a: Array, b: Array) -> Array:
     return np.asarray((a[:, None] == b[None, :]) & (a[:, None] >= 0), dtype=float)
 
 
-def _one_hot(numbers: Array, count: int) -> Array:
-    return np.asarray(numbers[:, None] == np.arange(count)[None, :], dtype=float)
-
-
 def _indicators(members: Sequence[Sequence[str]], place: Mapping[str, int]) -> Array:
     table = np.zeros((len(members), max(1, len(place))))
     for row, keys in zip(table, members, strict=True):
@@ -170,18 +164,3 @@ def _indicators(members: Sequence[Sequence[str]], place: Mapping[str, int]) -> A
             if key in place:
                 row[place[key]] = 1.0
     return table
-
-
-def _squared_distances(a: Array, b: Array) -> Array:
-    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2.0 * a @ b.T
-    return np.asarray(np.maximum(squares, 0.0))
-
-
-def _radial(a: Array, b: Array, length: float) -> Array:
-    radial: Array = np.exp(-0.5 * _squared_distances(a, b) / length**2)
-    return radial
-
-
-def _paired(a: Array, b: Array, length: float) -> Array:
-    paired: Array = np.exp(-0.5 * ((a - b) ** 2).sum(axis=1) / length**2)
-    return paired

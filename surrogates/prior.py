@@ -16,9 +16,12 @@ PASSES = 0.8
 """P(passes) of a candidate whose plan claims nothing."""
 
 
+def claimed_p(sample: Sample) -> float:
+    return min(0.99, max(0.01, sample.steps[-1].p_success)) if sample.steps else PASSES
+
+
 def prior_forecast(name: str, sample: Sample, *, tokens: int = 0, usd: float = 0.0, malformed: int = 0) -> Forecast:
     last = sample.steps[-1] if sample.steps else None
     d50 = -CLAIM_HONESTY * last.gain_mean if last is not None else 0.0
     reach = NORMAL_REACH * SPREAD
-    passes = min(0.99, max(0.01, last.p_success)) if last is not None else PASSES
-    return Forecast(name, passes, d50 - reach, d50, d50 + reach, tokens, usd, malformed)
+    return Forecast(name, claimed_p(sample), d50 - reach, d50, d50 + reach, tokens, usd, malformed)

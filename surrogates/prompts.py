@@ -95,7 +95,11 @@ def _facts(sample: Sample) -> str:
 
 
 def compile_line(report: Compiled) -> str:
-    named = {"registers": report.registers, "bytes spilled": report.spill_bytes, "bytes of shared memory": report.shared_bytes}
+    named = {
+        "registers a thread": report.registers, "bytes spilled": report.spill_bytes, "bytes of stack a thread": report.stack_bytes,
+        "bytes of static shared memory a block": report.shared_bytes, "bytes of dynamic shared memory": report.dynamic_shared_bytes,
+        "kernels": report.kernels, "instructions": report.instructions, "instructions on the matrix units": report.tensor_instructions,
+    }  # fmt: skip
     return ", ".join(f"{value} {name}" for name, value in named.items() if value is not None) or "empty"
 
 

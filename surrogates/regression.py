@@ -3,6 +3,7 @@ regression for P(passes)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -11,17 +12,35 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
-from ksearch.surrogates.matrix import Array, Encoder, Table
-from ksearch.surrogates.process import Process
+from ksearch.surrogates.matrix import Array, Encoder
+from ksearch.surrogates.prior import CLAIM_HONESTY, claimed_p
+from ksearch.surrogates.process import Learnt, Process, Weights, most_probable
 from ksearch.surrogates.types import Sample
 
 Labels: TypeAlias = npt.NDArray[np.bool_]
 
 LEAST_OF_EACH = 2
-"""Passing and failing samples from which failures are learnt; below, the rate so far stands."""
+"""Passing and failing samples from which failures are learnt; below, the claims stand."""
 
-STRENGTH = 1.0
+STRENGTH = 3.0
 """Inverse regularisation of the logistic regression: a few failures must not make certainties."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Weights by the features' names, so that a later fit with more features can go on from them."""
+
+    names: tuple[str, ...]
+    weights: Weights
+
+    def carried_to(self, names: Sequence[str], prior: Weights) -> Weights:
+        """The same weights for the same features, the prior's for new ones."""
+        place = {name: index for index, name in enumerate(self.names)}
+        reach, slope = prior.reach.copy(), prior.slope.copy()
+        for index, name in enumerate(names):
+            if name in place:
+                reach[index], slope[index] = self.weights.reach[place[name]], self.weights.slope[place[name]]
+        return Weights(reach, slope, self.weights.parts, self.weights.radial, self.weights.noise)
 
 
 @dataclass
@@ -29,37 +48,50 @@ class Fit:
     """Fitted once on judged samples; predicts gains (nats, larger is faster) and P(passes)."""
 
     encoder: Encoder
-    learnt: Table
+    passing: Sequence[Sample]
     process: Process
-    centre: float
     classifier: LogisticRegression | None
-    pass_rate: float
 
     def predict(self, samples: Sequence[Sample]) -> tuple[Array, Array, Array]:
         """Mean and standard deviation of the gain, and P(passes)."""
-        table = self.encoder.encode(samples)
-        mean, sd = self.process.predict(self.encoder.parts(table, self.learnt), self.encoder.own(table))
-        return mean + self.centre, sd, self._passes(table)
+        asked = self.encoder.asked(samples)
+        parts = self.encoder.parts(samples, self.passing)
+        mean, sd = self.process.predict(asked.codes, asked.novelty, asked.known, asked.pairs, parts)
+        return mean + expected(samples), sd, self._passes(samples)
 
-    def _passes(self, table: Table) -> Array:
+    def _passes(self, samples: Sequence[Sample]) -> Array:
         if self.classifier is None:
-            return np.full(len(table), self.pass_rate)
-        inside: Array = self.classifier.predict_proba(self.encoder.flat(table))[:, 1]
+            return np.array([claimed_p(sample) for sample in samples])
+        inside: Array = self.classifier.predict_proba(failure_rows(self.encoder, samples))[:, 1]
         return inside
 
 
-def fit(learnt: Sequence[Sample], weights: Array | None = None) -> Fit:
-    """`weights` of an earlier fit are kept as they are; None searches for them."""
-    encoder = Encoder(learnt)
-    everything = encoder.encode(learnt)
-    passing = [index for index, sample in enumerate(learnt) if sample.reward is not None]
-    table = everything.rows(passing)
-    y = np.array([_gain(learnt[index]) for index in passing])
-    centre = float(y.mean())
-    process = Process.fit(encoder.parts(table, table), y - centre, weights)
+def fit(learnt: Sequence[Sample], found: Found | None) -> Fit:
+    """`learnt` are of one definition and device; `found` are the weights of an earlier search, None for the prior's."""
+    encoder, passing = Encoder(learnt), [sample for sample in learnt if sample.reward is not None]
+    inputs = _inputs(encoder, passing)
+    prior = Weights.prior(len(encoder.columns.names), len(inputs.parts), inputs.y)
+    process = Process.fit(inputs, prior if found is None else found.carried_to(encoder.columns.names, prior))
     labels = np.array([bool(sample.passed) for sample in learnt])
-    rate = float((labels.sum() + 2.0) / (len(labels) + 2.5))
-    return Fit(encoder, table, process, centre, _classifier(encoder.flat(everything), labels), rate)
+    return Fit(encoder, passing, process, _classifier(encoder, learnt, labels))
+
+
+def search(learnt: Sequence[Sample]) -> Found:
+    """The most probable weights."""
+    encoder, passing = Encoder(learnt), [sample for sample in learnt if sample.reward is not None]
+    inputs, names = _inputs(encoder, passing), encoder.columns.names
+    prior = Weights.prior(len(names), len(inputs.parts), inputs.y)
+    return Found(names, most_probable(inputs, prior))
+
+
+def _inputs(encoder: Encoder, passing: Sequence[Sample]) -> Learnt:
+    gains = np.array([_gain(sample) for sample in passing])
+    return Learnt(encoder.codes, encoder.pairs(passing), gains - expected(passing), encoder.parts(passing, passing))
+
+
+def expected(samples: Sequence[Sample]) -> Array:
+    """What the claims alone promise."""
+    return np.array([CLAIM_HONESTY * sample.steps[-1].gain_mean if sample.steps else 0.0 for sample in samples])
 
 
 def _gain(sample: Sample) -> float:
@@ -68,8 +100,14 @@ def _gain(sample: Sample) -> float:
     return sample.reward - sample.parent_reward
 
 
-def _classifier(rows: Array, labels: Labels) -> LogisticRegression | None:
+def failure_rows(encoder: Encoder, samples: Sequence[Sample]) -> Array:
+    """Features of codes and plans, and the claimed odds of passing."""
+    odds = [[math.log(p / (1.0 - p))] for p in map(claimed_p, samples)]
+    return np.hstack([encoder.flat(samples), np.array(odds)])
+
+
+def _classifier(encoder: Encoder, learnt: Sequence[Sample], labels: Labels) -> LogisticRegression | None:
     passed = int(labels.sum())
     if min(passed, len(labels) - passed) < LEAST_OF_EACH:
         return None
-    return LogisticRegression(C=STRENGTH, max_iter=500).fit(rows, labels)
+    return LogisticRegression(C=STRENGTH, max_iter=500).fit(failure_rows(encoder, learnt), labels)

@@ -7,27 +7,27 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ksearch.surrogates.prior import prior_forecast
 from ksearch.surrogates.quantities import LARGEST_D, LEAST_SIGMA, NORMAL_REACH
 from ksearch.surrogates.types import Forecast, Sample
 
 if TYPE_CHECKING:
-    from ksearch.surrogates.regression import Fit
+    from ksearch.surrogates.regression import Fit, Found
 
 LIBRARIES = ("numpy", "scipy", "sklearn", "threadpoolctl")
 
 LEAST_LEARNT = 8
 """Passing samples before a regression is better than the claims."""
 
-SEARCH_GROWTH = 1.5
-"""The kernel's weights are searched again when the samples have grown by this factor; in between outcomes only join the fit."""
+SEARCH_GROWTH = 1.2
+"""The weights are searched again when the samples have grown by this factor; in between outcomes only join the fit."""
 
-MOST_HERE, MOST_ELSEWHERE = 400, 150
-"""Latest samples learnt from, of the definition in hand and of others: a fit's cost grows with the cube of their number."""
+MOST_LEARNT = 400
+"""Latest samples learnt from: a fit's cost grows with the cube of their number."""
 
 
 def missing_libraries() -> tuple[str, ...]:
@@ -37,13 +37,17 @@ def missing_libraries() -> tuple[str, ...]:
 
 @dataclass
 class Statistical:
-    """One regression over everything learnt; samples of other definitions count where their features mean the same."""
+    """One regression over everything measured of the definition in hand, in earlier runs too.
+
+    Of other definitions nothing is learnt: on the recorded spaces neither what steps gained elsewhere nor how far claims
+    held there told anything of a new one.
+    """
 
     known: list[Sample] = field(default_factory=list)
     name: str = "statistical"
     _fit: Fit | None = None
     _fitted: tuple[int, str] = (0, "")
-    _weights: dict[tuple[int, str], Any] = field(default_factory=dict)
+    _found: dict[tuple[int, str], Found] = field(default_factory=dict)
 
     def learn(self, sample: Sample) -> None:
         if sample.parent_reward is not None:
@@ -71,54 +75,44 @@ class Statistical:
 
     def _fitted_for(self, sample: Sample) -> Fit | None:
         """The fit on everything known by now; None while there is too little."""
-        place = f"{sample.definition}@{sample.device}"
+        place = place_of(sample)
         if self._fitted == (len(self.known), place):
             return self._fit
-        learnt = self._chosen(sample)
-        if sum(other.reward is not None for other in learnt) < LEAST_LEARNT:
+        here = [other for other in self.known if place_of(other) == place]
+        if sum(other.reward is not None for other in here) < LEAST_LEARNT:
             return None
-        self._fit, self._fitted = self._refit(learnt, sample), (len(self.known), place)
+        self._fit, self._fitted = self._refit(here, place), (len(self.known), place)
         return self._fit
 
-    def _refit(self, learnt: Sequence[Sample], sample: Sample) -> Fit:
+    def _refit(self, here: Sequence[Sample], place: str) -> Fit:
         from threadpoolctl import threadpool_limits
 
         from ksearch.surrogates.regression import fit
 
         with threadpool_limits(limits=1):  # the other cores may be timing a candidate
-            return fit(learnt, self._weights_for(sample))
+            return fit(here[-MOST_LEARNT:], self._weights(here, place))
 
-    def _weights_for(self, sample: Sample) -> Any:
+    def _weights(self, here: Sequence[Sample], place: str) -> Found | None:
         """Found on the samples up to the last milestone, so that they follow from the samples alone, however often the
         program was started in between."""
-        from ksearch.surrogates.regression import fit
+        from ksearch.surrogates.regression import search
 
-        size = self._searched_size(sample)
-        key = size, f"{sample.definition}@{sample.device}"
-        if key not in self._weights:
-            learnt = self._chosen(sample, size)
-            enough = sum(other.reward is not None for other in learnt) >= LEAST_LEARNT
-            self._weights[key] = fit(learnt).process.weights if enough else None
-        return self._weights[key]
-
-    def _searched_size(self, sample: Sample) -> int:
-        """How many of the known samples there were at the last milestone of this definition's own."""
-        here = [index for index, other in enumerate(self.known) if (other.definition, other.device) == (sample.definition, sample.device)]
-        passed = milestone(len(here))
-        return here[passed - 1] + 1 if passed else here[0] if here else len(self.known)
-
-    def _chosen(self, sample: Sample, size: int | None = None) -> list[Sample]:
-        known = self.known[:size]
-        here = [other for other in known if (other.definition, other.device) == (sample.definition, sample.device)]
-        elsewhere = [other for other in known if (other.definition, other.device) != (sample.definition, sample.device)]
-        return [*elsewhere[-MOST_ELSEWHERE:], *here[-MOST_HERE:]]
+        size = max(milestones(len(here)), default=0)
+        learnt = here[max(0, size - MOST_LEARNT) : size]
+        if sum(other.reward is not None for other in learnt) < LEAST_LEARNT:
+            return None
+        if (size, place) not in self._found:
+            self._found[size, place] = search(learnt)
+        return self._found[size, place]
 
 
-def milestone(count: int) -> int:
-    """The last size at which weights are searched for: LEAST_LEARNT, then SEARCH_GROWTH times the one before; 0 below."""
-    if count < LEAST_LEARNT:
-        return 0
+def place_of(sample: Sample) -> str:
+    return f"{sample.definition}@{sample.device}"
+
+
+def milestones(count: int) -> Iterator[int]:
+    """Sizes at which weights are searched for, up to `count`: LEAST_LEARNT, then SEARCH_GROWTH times the one before."""
     size = LEAST_LEARNT
-    while (ahead := math.ceil(size * SEARCH_GROWTH)) <= count:
-        size = ahead
-    return size
+    while size <= count:
+        yield size
+        size = math.ceil(size * SEARCH_GROWTH)

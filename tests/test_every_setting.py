@@ -134,7 +134,7 @@ ROWS: dict[str, tuple[Any, Any, Observe]] = {
     "planner": ("playbook", "llm", chosen),
     "coder": ("playbook", "llm", chosen),
     "world_model": (True, False, view),
-    "memory": (True, False, lambda s: remembers(prepare(s.model_copy(update={"planner": "llm", "evaluator": "local"})))),
+    "memory": (True, False, lambda s: remembers(s.model_copy(update={"planner": "llm", "evaluator": "local"}))),
     "merge": (True, False, view),
     "llm.model": ("anthropic:claude-opus-5-5", "command:cat", connection),
     "llm.planner_model": (None, "command:cat", connection),

@@ -165,8 +165,8 @@ def operator_text(facts: OperatorFacts) -> str:
     """The class, and by regime the least time that the device allows and what that comes from."""
     regimes = "; ".join(f"{r.name} ({r.weight:.0%} of the weight) {r.floor_us:.3g} us, {r.binds}" for r in facts.regimes)
     return (
-        f"Operator class {facts.op_class}. No kernel here takes less than {facts.floor_us:.3g} us over all workloads, bound by "
-        f"{facts.binds} (roofline plus one launch, ceilings {facts.counted}). By regime: {regimes}."
+        f"Operator class {facts.op_class or 'unknown'}. No kernel here takes less than {facts.floor_us:.3g} us over all workloads, "
+        f"bound by {facts.binds} (roofline plus one launch, ceilings {facts.counted}). By regime: {regimes}."
     )
 
 

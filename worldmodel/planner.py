@@ -97,7 +97,6 @@ def question_text(request: ProposeRequest, view: SearchView, budget_tokens: int)
     sections = [
         Section("Where the search stands", standing_text(view), whole=True),
         Section("The path to this kernel", path_text(view.path), whole=True),
-        Section("What the device allows", view.bounds, rank=1),
         Section("Tried below this kernel", outcomes_text(view.arms, view.remarks), rank=1),
         Section("Waiting to be tried below it", "\n".join(f"- {describe(action)}" for action in view.queued), rank=2),
         Section("Unwanted: the user banned these", "\n".join(f"- {idea}" for idea in sorted(request.banned)), rank=1),

@@ -44,7 +44,7 @@ def run_command(
     memory: Annotated[
         bool | None, typer.Option("--memory/--no-memory", help="Tell the planner what earlier runs taught, and remember this one.")
     ] = None,
-    policy: Annotated[str | None, typer.Option(help="puct, puct-mean, greedy, evolution, best-of-n, random or single-agent.")] = None,
+    policy: Annotated[str | None, typer.Option(help="puct, puct-mean, flat, greedy, evolution, best-of-n, random or single-agent.")] = None,
     surrogate: Annotated[
         str | None, typer.Option(help="Who forecasts candidates: auto, none, neighbours, statistical, llm or ensemble.")
     ] = None,

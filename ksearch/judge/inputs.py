@@ -11,8 +11,8 @@ from ksearch.definitions.schema import Definition, Workload
 
 
 class InputSource:
-    """Inputs of one workload. `new` makes everything anew; `next` is cheaper: it keeps what real use keeps (weights), but for two
-    rows that change places, so that what was kept of them from the call before is wrong."""
+    """Inputs of one workload. `new` makes everything anew; `next` is cheaper: of what real use keeps (weights), two rows change
+    places, and in every row a few values do, so that what was kept of any part from the call before is wrong."""
 
     def __init__(self, definition: Definition, workload: Workload, device: str, dataset_root: str | None) -> None:
         self.definition = definition
@@ -26,7 +26,7 @@ class InputSource:
     def next(self, inputs: Sequence[Any], seed: int) -> tuple[Any, ...]:
         """The given tensors stay as they are."""
         values = fresh_values(self.definition, self.workload, inputs, seed, self.dataset_root)
-        return tuple(swapped(value, seed) if value is before else value for value, before in zip(values, inputs, strict=True))
+        return tuple(stirred(value, seed) if value is before else value for value, before in zip(values, inputs, strict=True))
 
 
 CHANGES = ("all values", "inner values", "two rows")
@@ -58,6 +58,31 @@ def swapped(value: Any, seed: int) -> Any:
     out = value.clone()
     flat, source = out.view(torch.uint8).reshape(rows, -1), value.contiguous().view(torch.uint8).reshape(rows, -1)
     flat[first], flat[second] = source[second], source[first]
+    return out
+
+
+STIRRED = 3
+"""Values exchanged between the two rows of a pair: enough to make a product with either wrong by more than rounding."""
+
+
+def stirred(value: Any, seed: int) -> Any:
+    """`swapped`; and rows pair up at random, each pair exchanging a few values at places drawn for it.
+
+    Work kept from the call before then has to be done again for every row, and nothing less than reading all of a row shows
+    whether it was among those that changed where one looked. Legal values stay legal: they keep their column.
+    """
+    import torch
+
+    out = swapped(value, seed)
+    if out is value or not value.is_floating_point() or value.dim() < 2:
+        return out
+    rows, width = _rows(value), value.shape[-1]
+    generator = torch.Generator().manual_seed(seed % 2**63)
+    order = torch.randperm(rows, generator=generator)[: rows // 2 * 2].reshape(2, -1, 1).expand(-1, -1, STIRRED)
+    columns = torch.randint(0, width, (rows // 2, STIRRED), generator=generator)
+    first, second = ((order[side] * width + columns).reshape(-1).to(value.device) for side in (0, 1))
+    raw = out.view(torch.uint8).reshape(-1, value.element_size())
+    raw[first], raw[second] = raw[second], raw[first]
     return out
 
 

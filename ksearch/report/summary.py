@@ -41,6 +41,14 @@ class Incumbent(_Out):
     solution: str
 
 
+class Waiting(_Out):
+    """Measured faster than the incumbent on the subset of workloads, and not judged in full before the run stopped."""
+
+    candidate: int
+    latency_us: float
+    speedup: float
+
+
 class Cost(_Out):
     """Tokens: `input_tokens` were not read from a provider's cache, `cached_tokens` were; a lost call counts whole as input."""
 
@@ -78,6 +86,7 @@ class RunSummary(_Out):
     evaluations: int
     baseline_us: float | None
     incumbent: Incumbent | None
+    waiting: Waiting | None
     regimes: tuple[RegimeRow, ...]
     floor_us: float | None = None
     """Over the full set, by its weights; None where the device's ceilings are not known."""
@@ -107,6 +116,7 @@ def summarise(state: RunState, log: EventLog, ending: RunEnded, solution: Path |
         evaluations=state.evaluations,
         baseline_us=_baseline(state),
         incumbent=incumbent,
+        waiting=_waiting(state),
         regimes=() if verdict is None else tuple(_regimes(verdict, state.bounds)),
         floor_us=None if state.bounds is None else state.bounds.floor_us,
         floor_source=None if state.bounds is None else state.bounds.source,
@@ -119,6 +129,14 @@ def summarise(state: RunState, log: EventLog, ending: RunEnded, solution: Path |
             gpu_seconds=budget["gpu_seconds"].spent, wall_seconds=round(state.wall_seconds, 3),
         ),
     )  # fmt: skip
+
+
+def _waiting(state: RunState) -> Waiting | None:
+    contender = state.promotions.contender
+    answer = None if contender is None else state.candidates[contender.candidate].verdicts["evaluate"]
+    if contender is None or answer is None or answer.latency_us is None or answer.baseline_us is None:
+        return None
+    return Waiting(candidate=contender.candidate, latency_us=answer.latency_us, speedup=answer.baseline_us / answer.latency_us)
 
 
 def _baseline(state: RunState) -> float | None:
@@ -180,9 +198,13 @@ def print_summary(summary: RunSummary, as_json: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"\n[bold]{summary.definition}[/] on {summary.device_name}: {summary.status} ({summary.reason})")
     if summary.incumbent is None:
-        console.print("No candidate passed every check: there is no kernel to take away.")
+        unjudged = " yet" if summary.waiting is not None else ""
+        console.print(f"No candidate passed every check{unjudged}: there is no kernel to take away.")
     else:
         _print_incumbent(summary, summary.incumbent, console)
+    if summary.waiting is not None:
+        faster = f"{us(summary.waiting.latency_us)} us ({summary.waiting.speedup:.2f}x) on the subset of workloads"
+        console.print(f"waiting   #{summary.waiting.candidate}: {faster}; `ksearch resume` judges it in full")
     cost = summary.cost
     console.print(
         f"cost      {summary.evaluations} evaluations, {cost.gpu_seconds:.0f} GPU-seconds, {cost.wall_seconds:.0f} s, "

@@ -10,6 +10,7 @@ from ksearch.store.candidates import CandidateState
 from ksearch.store.events import ModelCallLost, ModelCallSettled, ModelCallStarted, TicketIssued
 from ksearch.tree.types import Write
 from ksearch.worldmodel.beliefs import Beliefs, revised
+from ksearch.worldmodel.memory import Knowledge, priors
 from ksearch.worldmodel.types import Belief, Evidence
 
 ROOT_KEY = "root"
@@ -65,6 +66,10 @@ class Books:
 
     def call_lost(self, event: ModelCallLost) -> None:
         self.ledger.settle(_call_key(event.call), self.ledger.reservations[_call_key(event.call)])
+
+    def recall(self, knowledge: Knowledge) -> None:
+        """Begin with what earlier runs would predict."""
+        self.by_technique |= {prior.technique: prior for prior in priors(knowledge)}
 
     def learn(self, taught: Evidence) -> None:
         if taught.followed:

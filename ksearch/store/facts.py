@@ -56,6 +56,7 @@ class RunFacts:
     recalled: KnowledgeRecalled | None = None
     """What earlier runs taught; None where nobody asked them."""
     knowledge: Knowledge = field(default_factory=Knowledge)
+    """The same, as the world model reads it."""
     bounds: BoundsKnown | None = None
     """None in logs older than bounds, and where nothing is known of the device."""
     incumbent: IncumbentChanged | None = None

@@ -55,7 +55,6 @@ from ksearch.translate import evidence
 from ksearch.tree import Tree, policy_named
 from ksearch.tree.types import Cancelled, Failed, Foreseen, Issued, Measured, NodeId, Refuted, Settled, Write
 from ksearch.worldmodel.document import edited
-from ksearch.worldmodel.memory import priors
 
 __all__ = ["Books", "BrokenLog", "CandidateState", "ModelCall", "RunState", "tree_policy"]
 
@@ -110,7 +109,9 @@ class RunState(RunFacts):
                 self.bounds = event
                 self.document = replace(self.document, operator=facts_of(event))
             case KnowledgeRecalled():
-                self._recalled(event)
+                self.recalled, self.knowledge = event, to_knowledge(event)
+                if self.books is not None:
+                    self.books.recall(self.knowledge)
             case RootSettled():
                 self._root(event)
             case IncumbentChanged():
@@ -185,11 +186,6 @@ class RunState(RunFacts):
         parent = self.tree.parent(node)
         self.books.learn(evidence(node, plan[-1], reward, self.tree.own_best(parent), stage, followed))
 
-    def _recalled(self, event: KnowledgeRecalled) -> None:
-        self.recalled, self.knowledge = event, to_knowledge(event)
-        if self.books is not None:
-            self.books.by_technique |= {prior.technique: prior for prior in priors(self.knowledge)}
-
     def _surrogate_event(self, event: ForecastMade | CandidateRetired | CandidateRecalled) -> None:
         if self.surrogate is None:
             raise BrokenLog(f"{event.type} in a run without a surrogate")
@@ -233,6 +229,8 @@ class RunState(RunFacts):
         self.by_digest.setdefault(event.digest, event.candidate)
         self.by_node.setdefault(event.node, []).append(event.candidate)
         self.trouble.pop(event.node, None)
+        if self.surrogate is not None:
+            self.surrogate.written(event.candidate)
         if event.ticket is not None:
             self.by_ticket[event.ticket] = event.candidate
 

@@ -97,6 +97,6 @@ def test_a_question_gives_every_number_in_the_unit_of_the_answer() -> None:
     assert "baseline 100 us, parent 20 us, physical floor 3.5 us" in prompt
     assert "passed, ln(t / t_parent) -0.500 against the parent above" in prompt
     assert "shuffle|code|: failed" in prompt
-    assert "128 registers, 64 bytes spilled, 49152 bytes of shared memory" in prompt
+    assert "128 registers a thread, 64 bytes spilled, 49152 bytes of static shared memory a block" in prompt
     assert "- cache|code|: 1 measured, 0 failed; mean -1.100" in prompt
     assert [line[:12] for line in prompt.splitlines() if line.startswith("Candidate")] == ["Candidate 0:", "Candidate 1:"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ksearch.tree.types import Action, NodeId
@@ -35,6 +35,7 @@ def run(
     return Contribution(f"id-{name}", name, seq, definition, about, "2", tallies_of(items), lessons)
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(EVIDENCE, max_size=8), min_size=1, max_size=5), st.randoms())
 def test_pooled_runs_are_one_run_that_saw_everything(runs: list[list[Evidence]], chance: random.Random) -> None:
     contributions = [run(str(number), items) for number, items in enumerate(runs)]
@@ -54,6 +55,7 @@ def test_pooled_runs_are_one_run_that_saw_everything(runs: list[list[Evidence]],
         assert (prior.gains, prior.successes, prior.failures) == (0, 0, 0), "a prior, not this search's own evidence"
 
 
+@settings(deadline=None)
 @given(st.lists(EVIDENCE, min_size=1, max_size=10), st.integers(1, 4), st.randoms())
 def test_a_run_read_again_counts_once(items: list[Evidence], times: int, chance: random.Random) -> None:
     """Also read while it went on, and under another name."""
@@ -67,6 +69,7 @@ def test_a_run_read_again_counts_once(items: list[Evidence], times: int, chance:
     assert len(latest(read)) == 1
 
 
+@settings(deadline=None)
 @given(st.lists(EVIDENCE, min_size=1, max_size=6), st.integers(0, 200), st.randoms())
 def test_what_was_forgotten_stays_so_whatever_comes_later(items: list[Evidence], later: int, chance: random.Random) -> None:
     gone = Contribution("id-a", "a", 100, "d", HERE, "2", forgotten=True)

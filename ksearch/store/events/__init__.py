@@ -21,17 +21,15 @@ from ksearch.store.events.candidates import (
     PlanRefuted,
     RootSettled,
 )
+from ksearch.store.events.memory import KnowledgeRecalled, RecalledLesson, RecalledTechnique
 from ksearch.store.events.models import (
     BudgetBlocked,
     CallEnding,
     EditRecord,
-    KnowledgeRecalled,
     ModelCallLost,
     ModelCallSettled,
     ModelCallStarted,
     PlanningFailed,
-    RecalledLesson,
-    RecalledTechnique,
     WorldModelRevised,
 )
 from ksearch.store.events.plans import (
