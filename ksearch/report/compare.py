@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ksearch.records.reading import StoredRun
 from ksearch.report.comparison import Comparison, Group, RunSide, comparison_of
-from ksearch.report.text import ascii_json, clipped, inert, named, seconds, table, us
+from ksearch.report.text import ascii_json, clipped, inert, named, ratio, seconds, table, us
 
 
 def print_comparison(names: Sequence[str], runs_dir: Path | None, *, plot: Path | None, as_json: bool) -> None:
@@ -82,7 +82,7 @@ def _row(side: RunSide) -> tuple[str, ...]:
     return (
         clipped(inert(side.run), 44), _policy(side), side.status,
         "-" if best is None else f"{us(best.latency_us)} us", "-" if side.ratio is None else f"{side.ratio:.3f}",
-        "-" if best is None else f"{best.speedup:.2f}x",
+        "-" if best is None else ratio(best.speedup),
         *(("-", "-", "-") if near is None else (f"{near.evaluations} evaluations", f"{near.gpu_seconds:.0f}", seconds(near.at_s))),
         str(side.evaluations), f"{side.gpu_seconds:.0f}", seconds(side.wall_seconds), f"{side.usd:.2f}",
     )  # fmt: skip

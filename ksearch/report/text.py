@@ -58,6 +58,11 @@ def us(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
+def ratio(value: float) -> str:
+    """How many times, with three significant digits below 100: '2.05x', '2,053x'."""
+    return f"{us(value)}x"
+
+
 def nats(value: float | None) -> str:
     """A reward or a gain: natural logarithm of a speed-up, with its sign."""
     return "-" if value is None else f"{value:+.3f}"
