@@ -36,9 +36,10 @@ from ksearch.llm.desk import Desk, Intent, Opening, Settlement
 from ksearch.llm.setup import asker_of
 from ksearch.llm.types import Request, Role
 from ksearch.settings import Settings
+from ksearch.surrogates.calibration import Judged
 from ksearch.surrogates.language import TOGETHER, LanguageModel, anchors
 from ksearch.surrogates.quantities import PAIR_BANDS, noise_band
-from ksearch.surrogates.scores import score
+from ksearch.surrogates.scores import auroc, score
 from ksearch.surrogates.trust import Record
 from ksearch.surrogates.types import Forecast, Sample
 
@@ -242,13 +243,35 @@ def records(rows: Sequence[Mapping[str, Any]], sources: Mapping[str, Source]) ->
 
 
 def print_scores(path: Path, paths: Sequence[str]) -> None:
+    """Each landscape's, then all together: pairs within a landscape, failures and intervals over all. `raw` is the order of the
+    forecasts as they were answered; calibration shifts those of one question together."""
     rows = read(path)
     sources = {source.name: source for source in load_sources(paths, None)}
     by_landscape = records(rows, sources)
+    pooled: dict[str, list[tuple[float, int]]] = {}
     for name, record in by_landscape.items():
-        scores = score(record.judged, sources[name].sigma_noise, least=4)
-        print(f"{name}: {scores.outcomes} candidates, pairwise {scores.pairwise}, {scores.by_distance}, Spearman {scores.spearman}, "
-              f"AUROC {scores.auroc}, covered {scores.coverage}")  # fmt: skip
+        noise = sources[name].sigma_noise
+        scores, raw = (score(judged, noise, least=4) for judged in (record.judged, [as_answered(one) for one in record.judged]))
+        shares = {"pairwise": (scores.pairwise, scores.pairs), "raw pairwise": (raw.pairwise, raw.pairs)}
+        shares |= {band: (right, pairs) for band, right, pairs in scores.by_distance}
+        shares |= {f"raw {band}": (right, pairs) for band, right, pairs in raw.by_distance}
+        shares["80 % intervals hold"] = scores.coverage, scores.passing
+        for what, (right, count) in shares.items():
+            if right is not None:
+                pooled.setdefault(what, []).append((right, count))
+        print(f"{name}: {_text(shares)}; Spearman {scores.spearman or math.nan:.2f}")
+    together = {what: (sum(right * count for right, count in part) / sum(count for _, count in part), sum(count for _, count in part))
+                for what, part in pooled.items()}  # fmt: skip
+    everyone = [one for record in by_landscape.values() for one in record.judged]
+    print(f"all, as {rows[0]['model']}: {_text(together)}; AUROC {auroc([as_answered(one) for one in everyone])}")
+
+
+def as_answered(one: Judged) -> Judged:
+    return replace(one, said=one.raw)
+
+
+def _text(shares: Mapping[str, tuple[float | None, int]]) -> str:
+    return ", ".join(f"{what} {right:.1%} ({count})" for what, (right, count) in shares.items() if right is not None)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ksearch.errors import BadInput
 from ksearch.forecasting.outcomes import Source, held_out, load_sources, named_forecaster, replayed
+from ksearch.forecasting.plots import save_scores, save_tuning
 from ksearch.surrogates.scores import Scores, score
 from ksearch.surrogates.trust import Record
 from ksearch.surrogates.tuning import Replayed, TooFewOutcomes, Tuned, tune
@@ -20,10 +21,19 @@ RECORDED = "recorded"
 
 
 def print_scores(
-    names: Sequence[str], runs_dir: Path | None, *, forecasters: Sequence[str], alone: bool, most: int | None, as_json: bool
+    names: Sequence[str],
+    runs_dir: Path | None,
+    *,
+    forecasters: Sequence[str],
+    alone: bool,
+    most: int | None,
+    as_json: bool,
+    plot: Path | None = None,
 ) -> None:
     sources = load_sources(names, runs_dir, most)
     rows = [(source, name, *_scored(source, name, sources, alone)) for source in sources for name in _names(source, forecasters)]
+    if plot is not None:
+        save_scores(plot, [(f"{source.name}, {name}", scores, record.judged) for source, name, scores, record in rows])
     if as_json:
         print(json.dumps([_score_record(*row) for row in rows]))  # noqa: T201
         return
@@ -80,7 +90,9 @@ def score_lines(source: Source, name: str, scores: Scores, record: Record) -> It
     yield ""
 
 
-def print_tuning(names: Sequence[str], runs_dir: Path | None, *, forecaster: str | None, as_json: bool) -> None:
+def print_tuning(
+    names: Sequence[str], runs_dir: Path | None, *, forecaster: str | None, as_json: bool, plot: Path | None = None
+) -> None:
     sources = load_sources(names, runs_dir)
     records = [_record(source, forecaster or _names(source, ())[0], sources, False) for source in sources]
     judged = [one for record in records for one in record.judged]
@@ -89,6 +101,8 @@ def print_tuning(names: Sequence[str], runs_dir: Path | None, *, forecaster: str
         tuned = tune(judged, sigma_noise=noise)
     except TooFewOutcomes as error:
         raise BadInput(f"{', '.join(names)}: {error}") from error
+    if plot is not None:
+        save_tuning(plot, tuned)
     if as_json:
         print(json.dumps(asdict(tuned)))  # noqa: T201
         return

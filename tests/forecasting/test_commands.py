@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from typer.testing import CliRunner
@@ -48,3 +49,16 @@ def test_too_few_outcomes_are_refused() -> None:
         ran("score", str(RECORDED))
     with pytest.raises(BadInput, match=r"\d+ outcomes"):
         ran("tune", str(RECORDED))
+
+
+def test_plots_are_drawn_as_svg_and_nothing_else(landscape_file: Path, tmp_path: Path) -> None:
+    drawn = tmp_path / "scores.svg"
+    ran("score", str(landscape_file), "--forecaster", "neighbours", "--most", "60", "--json", "--plot", str(drawn))
+    root = ElementTree.parse(drawn).getroot()
+    circles = [element for element in root.iter() if element.tag.endswith("circle")]
+    assert len(circles) > 50, "a point for each outcome"
+    assert all(float(circle.attrib["cx"]) < 320 for circle in circles)
+    ran("tune", str(landscape_file), "--forecaster", "neighbours", "--plot", str(drawn))
+    assert "regret" in drawn.read_text()
+    with pytest.raises(BadInput, match=r"scores\.svg"):
+        ran("tune", str(landscape_file), "--forecaster", "neighbours", "--plot", str(tmp_path / "scores.png"))
