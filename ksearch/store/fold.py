@@ -200,7 +200,7 @@ class RunState(RunFacts):
         elif isinstance(event, CandidateRecalled):
             candidate.ticket = event.ticket
             self.by_ticket[event.ticket] = candidate.id
-            self.by_digest.setdefault(candidate.written.digest, candidate.id)
+            self._take_over(candidate)
 
     def _foresee(self, event: ForecastMade) -> None:
         """A trusted forecast moves the plan's value in the tree: pi mu' + (1 - pi) of the parent's reward."""
@@ -210,6 +210,13 @@ class RunState(RunFacts):
         own = self.tree.own_best(self.tree.parent(node))
         if event.m > 1.0 and said is not None and own is not None and event.parent_reward is not None:
             self.tree.apply(Foreseen(node, own + said.pi * (said.mu - event.parent_reward), said.sigma))
+
+    def _take_over(self, recalled: CandidateState) -> None:
+        """It is measured now, so candidates with the same code wait for it, unless one of them was first: two that wait for each
+        other would never end."""
+        standing = self.candidates.get(self.by_digest.get(recalled.written.digest, -1))
+        if standing is None or (standing.running is None and not standing.verdicts):
+            self.by_digest[recalled.written.digest] = recalled.id
 
     def _hand_over(self, retired: CandidateState) -> None:
         """The next candidate with the same code stands for it from now on: the retired one will have no verdict."""

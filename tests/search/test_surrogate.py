@@ -20,6 +20,7 @@ from ksearch.judge.verdict import Job, Status, Verdict
 from ksearch.parts import Parts
 from ksearch.settings import BudgetSettings
 from ksearch.store.events import (
+    CandidateRecalled,
     CandidateRetired,
     EvaluationSettled,
     EvaluationStarted,
@@ -255,6 +256,22 @@ def test_a_forecaster_that_turns_liar_is_off_within_twenty_verdicts(searching: F
             last_filtered = verdicts
     assert verdicts > 25
     assert last_filtered <= 20
+
+
+def test_a_recalled_candidate_doesn_t_wait_for_its_twin_in_line(searching: Forecasting) -> None:
+    """Recalled, it is measured now; a twin that was written meanwhile waits for it. Each waiting for the other never ended."""
+    searching.settings = searching.settings.model_copy(update={"budget": BudgetSettings(max_evaluations=30)})
+    searching.search()
+    state = state_of(searching)
+    assert state.surrogate is not None
+    recalled = next(one for one in state.candidates.values() if one.id in state.surrogate.retired and not one.verdicts)
+    number = len(state.candidates)
+    event = recalled.written.model_copy(update={"candidate": number, "ticket": 9000})
+    state.apply(event, 0.0)
+    state.by_digest[recalled.written.digest] = number
+    state.apply(CandidateRecalled(candidate=recalled.id, ticket=9001), 0.0)
+    assert state.twin_of(recalled).id == recalled.id
+    assert state.twin_of(state.candidates[number]).id == recalled.id
 
 
 # ---------------------------------------------------------------------- the log
