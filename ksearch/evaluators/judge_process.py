@@ -7,7 +7,7 @@ import os
 import sys
 
 from ksearch.evaluators.line_process import LineProcess
-from ksearch.judge.host import drop_scratch
+from ksearch.judge.scratch import drop_scratch
 from ksearch.store.guard import without_secrets
 
 

@@ -42,7 +42,7 @@ def read_description(folder: Path) -> Description:
     try:
         return Description.model_validate_json(read_text(path))
     except ValidationError as error:
-        raise BadInput(f"{path}: {first_problem(error)}") from error
+        raise BadInput(printable(f"{path}: {first_problem(error)}")) from error
 
 
 def evaluate_file(path: Path, *, seed: int | None, dataset: str | None) -> None:
@@ -114,7 +114,7 @@ def _judged(job_path: Path) -> bool:
     """Raises BadInput where something else than a verdict has its name."""
     path = verdict_path(job_path)
     if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise BadInput(f"{path}: is no plain file")
+        raise BadInput(printable(f"{path}: is no plain file"))
     return path.exists()
 
 
@@ -131,7 +131,7 @@ def read_job(path: Path, seed: int | None) -> Job:
     try:
         job = Job.model_validate_json(read_text(path, MAX_JSON_BYTES))
     except ValidationError as error:
-        raise BadInput(f"{path} is no job: {first_problem(error)}") from error
+        raise BadInput(printable(f"{path} is no job: {first_problem(error)}")) from error
     return job if seed is None else job.model_copy(update={"seed": seed})
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,42 +105,18 @@ def spawn(nursery: Nursery, plan: WallPlan, memory_bytes: int) -> Runner:
         work_end.close()
         report_end.close()
         os.close(log_write)
-    log = Log(log_read)
+    log, runner = Log(log_read), None
     try:
         born, passed = report.receive_with_descriptors(START_S)
         runner = Runner(work, report, int(born["pid"]), passed[0], log, Path(plan.scratch), memory_bytes)
         hello = work.receive(START_S)
-    except (ChannelClosed, ChannelTimeout) as error:
+        if "refused" in hello:
+            raise HostFailure(str(hello["refused"]))
+    except (ChannelClosed, ChannelTimeout, HostFailure) as error:
+        if runner is not None:
+            runner.close()
+        if isinstance(error, HostFailure):
+            raise
         raise HostFailure(f"a runner did not start: {error or 'no answer'}; {log.text[-500:]}") from error
-    if "refused" in hello:
-        raise HostFailure(str(hello["refused"]))
     runner.layers = (*hello["layers"], *(() if plan.processes or "seccomp" not in hello["layers"] else ("no-processes",)))
     return runner
-
-
-DYING_S = 2.0
-SCRATCH_PREFIX = "ksearch-scratch-"
-
-
-def new_scratch() -> Path:
-    """A folder for one runner, in one for this process: what a killed judge leaves can be told from what is in use."""
-    parent = Path(tempfile.gettempdir()) / f"{SCRATCH_PREFIX}{os.getpid()}"
-    parent.mkdir(mode=0o700, exist_ok=True)
-    return Path(tempfile.mkdtemp(dir=parent))
-
-
-def drop_scratch(pid: int | None = None) -> None:
-    """This process's folder when it is done, or that of a judge that was killed. Its runners die with it, which takes a moment."""
-    folder = Path(tempfile.gettempdir()) / f"{SCRATCH_PREFIX}{os.getpid() if pid is None else pid}"
-    deadline = time.monotonic() + DYING_S
-    while folder.exists() and time.monotonic() < deadline:
-        shutil.rmtree(folder, ignore_errors=True)
-        time.sleep(0.01 if folder.exists() else 0)
-
-
-def sweep_scratch() -> None:
-    """Remove what judges that were killed left behind, and nothing of a live process or another user."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH_PREFIX}*"):
-        owner = folder.name.removeprefix(SCRATCH_PREFIX)
-        if owner.isdigit() and not Path(f"/proc/{owner}").exists() and folder.lstat().st_uid == os.getuid():
-            shutil.rmtree(folder, ignore_errors=True)

@@ -24,6 +24,7 @@ from ksearch.judge.oracles.base import DefinitionRefused
 from ksearch.judge.paired import tolerated_shift
 from ksearch.judge.process import usable_cores, wait_passively
 from ksearch.judge.reference import Reference, ReferenceFailed
+from ksearch.judge.scratch import drop_scratch, sweep_scratch
 from ksearch.judge.seeds import Seeds
 from ksearch.judge.statistics import log_noise
 from ksearch.judge.timing import JudgeClock
@@ -49,7 +50,7 @@ class Judge:
         self._oracles: dict[str, Oracle] = {}
         self._baselines = BaselineTimes()
         self._cache = ArtefactStore(cache_root())
-        host.sweep_scratch()
+        sweep_scratch()
 
     def warm(self, device: str) -> None:
         """Start what takes long (importing torch) before the first job."""
@@ -80,7 +81,7 @@ class Judge:
         for bench in self._benches.values():
             bench.metronomes.close()
         self._nurseries.close()
-        host.drop_scratch()
+        drop_scratch()
 
     def _bench(self, spec: str) -> Bench:
         if spec not in self._benches:

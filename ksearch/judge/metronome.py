@@ -103,6 +103,7 @@ class Metronomes:
         try:
             session.load(nothing(job.definition.name), None)
         except (RunnerDied, RunnerError, RunnerTimeout) as error:
+            session.close()
             raise HostFailure(f"an idle runner does not start: {error}; {session.runner.log.text[-500:]}") from error
         metronome = Metronome(session, wall_time if self.device.cuda else processor_time)
         if not self.device.cuda:  # on a GPU a request's cost depends on the workload: it is measured for each

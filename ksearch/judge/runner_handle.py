@@ -12,7 +12,6 @@ import contextlib
 import os
 import secrets
 import select
-import shutil
 import signal
 import threading
 import time
@@ -24,6 +23,7 @@ from typing import Any
 from ksearch.judge import proc
 from ksearch.judge.channel import Channel, ChannelClosed, ChannelTimeout
 from ksearch.judge.runner.stub import ARM, FAILED, NONCE_BYTES
+from ksearch.judge.scratch import remove
 
 MAX_LOG = 16_384
 MAX_TASKS = 1024
@@ -240,7 +240,7 @@ class Runner:
         os.close(self.pidfd)
         self.work.close()
         self.report.close()
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        remove(self.scratch)
 
 
 def _signal(pid: int, number: int) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from ksearch.definitions.schema import Solution
 from ksearch.judge.device import Device
 from ksearch.judge.device_session import DeviceSession
-from ksearch.judge.host import Nursery, new_scratch, spawn
+from ksearch.judge.host import HostFailure, Nursery, spawn
 from ksearch.judge.runner.stub import Kind
 from ksearch.judge.sandbox.wall import WallPlan
+from ksearch.judge.scratch import new_scratch, remove
 from ksearch.judge.session import Session
 from ksearch.judge.verdict import Job
 
@@ -35,7 +37,11 @@ def open_session(nursery: Nursery, device: Device, job: Job, remaining_s: Callab
         libraries=nursery.kind != "native",
         unsafe=job.unsafe_runner,
     )
-    runner = spawn(nursery, plan, job.limits.memory_bytes)
+    try:
+        runner = spawn(nursery, plan, job.limits.memory_bytes)
+    except HostFailure:
+        remove(Path(plan.scratch))
+        raise
     if not device.cuda:
         return Session(runner, job.limits, remaining_s)
     preparation = {
