@@ -95,6 +95,7 @@ def _unfamiliar(state: RunState, idea: str) -> str | None:
     views = () if state.tree is None else tuple(state.tree.nodes())
     actions = [view.action for view in views if view.action is not None] + [entry.action for view in views for entry in view.queued]
     known = {name for action in actions for name in (action.technique, action.key)}
+    known |= {name for action in actions for part in action.parts for name in (part.technique, part.key)}
     if idea in known or not known:
         return None
     near = difflib.get_close_matches(idea, sorted(known), n=1)

@@ -32,7 +32,9 @@ from ksearch.store.log import EventLog, EventRow, StoredEvent
 from ksearch.tree import IllegalChange
 from ksearch.tree.types import ROOT
 
-FIXED = ("definition", "dataset", "start", "baseline", "workloads", "objective", "device", "languages", "allow_libraries", "evaluator")
+FIXED = (
+    "definition", "dataset", "start", "baseline", "workloads", "objective", "device", "languages", "allow_libraries", "evaluator", "modal",
+)  # fmt: skip
 """Settings that what was measured rests on: with another value it would be another search."""
 
 FREE_EVALUATION = ("parallel", "fake_delay_s")

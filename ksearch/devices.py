@@ -21,6 +21,8 @@ class Device:
     spec: str
     name: str
     arch: str | None
+    count: int = 1
+    """How many there are of it, where jobs may go to any of them."""
 
     @property
     def kind(self) -> str:

@@ -21,3 +21,9 @@ class Unavailable(KsearchError):
     """An evaluator or provider can't be reached or used."""
 
     exit_code = 4
+
+
+def printable(text: str) -> str:
+    """One line that does nothing to a terminal: names and messages may come from files that strangers made."""
+    plain = text.replace("\t", " ").replace("\n", " ")
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in plain)

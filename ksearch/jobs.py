@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import Literal
 
@@ -16,6 +17,10 @@ from ksearch.translate import weights_of
 
 GPU_RESERVATION_S = 60.0
 """GPU seconds set aside for a candidate in flight: what an evaluation, or a promotion, is meant to cost at most."""
+
+RENTED_S = 600.0
+"""Seconds of a rented machine that an evaluation with its promotion is meant to cost at most: a container's start and last idle wait
+included."""
 
 WORKLOADS: TypeAdapter[tuple[JudgedWorkload, ...]] = TypeAdapter(tuple[JudgedWorkload, ...])
 """How sets of workloads are stored with a run."""
@@ -33,6 +38,8 @@ class JobFactory:
     target: Target
     settings: Settings
     dataset_root: str | None
+    usd_per_second: Decimal = Decimal(0)
+    """What the machine costs that jobs are judged on."""
 
     @cached_property
     def subset_weights(self) -> dict[str, float]:
@@ -53,6 +60,12 @@ class JobFactory:
     def offering(self, job: Job, name: str, opponent: Solution, bar: float) -> Job:
         """An evaluation that is to be followed by the candidate's promotion, called `name`, if it is faster than what stood one."""
         return job.model_copy(update={"offer": Offer(bar=bar, promotion=self.job(name, "promote", job.solution, opponent))})
+
+    @property
+    def usd_reservation(self) -> float:
+        """US dollars set aside for a candidate in flight; 0 on machines of one's own."""
+        wanted, limit = float(self.usd_per_second) * RENTED_S, self.settings.budget.max_usd
+        return wanted if limit is None else min(wanted, limit)
 
     def job(self, name: str, kind: Literal["evaluate", "promote"], solution: Solution, opponent: Solution | None = None) -> Job:
         options: EvaluationSettings = self.settings.evaluation

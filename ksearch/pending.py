@@ -103,8 +103,10 @@ def _step_of_duplicate(state: RunState, ticket: TicketId, twin: CandidateState) 
 def _step_of_candidate(state: RunState, ticket: TicketId, candidate: CandidateState) -> Step:
     """What was measured settles the ticket; whether it is promoted is decided apart from it (`ksearch.promotion`)."""
     judged = candidate.verdicts.get("evaluate")
+    if _wants_forecast(state, candidate):
+        return ForecastStep(candidate.id)
     if judged is None:
-        return ForecastStep(candidate.id) if _wants_forecast(state, candidate) else JudgeStep(candidate.id)
+        return JudgeStep(candidate.id)
     failed = next((verdict for verdict in candidate.verdicts.values() if verdict.reward is None), None)
     if failed is not None:
         return SettleStep(ticket, Failed(failed.stage or failed.status))
@@ -113,7 +115,9 @@ def _step_of_candidate(state: RunState, ticket: TicketId, candidate: CandidateSt
 
 
 def _wants_forecast(state: RunState, candidate: CandidateState) -> bool:
-    """A forecast made while the verdict is on its way could not be told from one that knew it."""
-    if state.surrogate is None or candidate.running is not None or candidate.losses:
+    """Whether it is still to be asked for. A quick one is waited for even when the verdict came first, so that what the search
+    knows doesn't depend on which of the two was faster, or on when it was interrupted.
+    """
+    if state.surrogate is None or candidate.running is not None or candidate.id in state.surrogate.made:
         return False
-    return candidate.id not in state.surrogate.made
+    return "evaluate" not in candidate.verdicts or state.surrogate.is_quick

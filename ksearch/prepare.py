@@ -24,7 +24,7 @@ from ksearch.definitions.solutions import load_solution
 from ksearch.devices import Device
 from ksearch.errors import BadInput
 from ksearch.evaluators.base import Evaluator
-from ksearch.evaluators.places import IN_FLIGHT, device_at, evaluator_at, kind_of
+from ksearch.evaluators.places import device_at, evaluator_at, in_flight, price_note, usd_per_second
 from ksearch.forecasting.choice import check_forecaster, choose_forecaster
 from ksearch.jobs import JobFactory
 from ksearch.judge.verdict import JudgedWorkload
@@ -89,7 +89,7 @@ def prepare(settings: Settings) -> Setup:
         check_forecaster(forecaster)
     dataset = read_dataset(settings.dataset) if settings.dataset is not None else None
     definition = load_definition(settings.definition, dataset)
-    device = device_at(settings.evaluator, settings.device)
+    device = device_at(settings)
     target = Target(device.kind, device.arch, languages_of(settings, device), threads=1)
     known = () if settings.workloads.endswith(".jsonl") else workloads_for(definition, "cpu" if device.kind == "cpu" else "cuda", dataset)
     full = select_workloads(definition, known, settings.workloads)
@@ -136,6 +136,7 @@ def _with_notes(setup: Setup, dataset: Dataset | None, choice: Choice) -> Setup:
     templates = f"{family.name}: {len(family.catalogue(setup.definition, setup.target).techniques)} techniques"
     if not has_templates(family):
         templates = "no templates for this definition: the search starts from its reference with generic techniques"
+    price = price_note(settings)
     notes = (
         *_model_notes(choice),
         f"definition  {setup.definition.name}" + ("" if dataset is None else f" from {settings.dataset}"),
@@ -145,7 +146,7 @@ def _with_notes(setup: Setup, dataset: Dataset | None, choice: Choice) -> Setup:
         f"planner     {settings.planner}, coder {settings.coder} ({templates})",
         f"policy      {settings.policy}",
         f"surrogate   {choose_forecaster(settings).note}",
-        f"evaluator   {settings.evaluator}, {parallel_of(setup)} candidates in flight",
+        f"evaluator   {settings.evaluator}, {parallel_of(setup)} candidates in flight" + ("" if price is None else f"; {price}"),
         f"budget      {budget_line(settings)}",
     )
     return Setup(settings, setup.definition, setup.full, setup.subset, setup.baseline, setup.start, setup.device, setup.target, notes)
@@ -195,7 +196,7 @@ def parallel_of(setup: Setup) -> int:
     if setup.settings.policy == AGENT_POLICY:
         return 1  # a conversation waits for its answer
     least = MODEL_PARALLEL if setup.settings.coder == "llm" else 1
-    return max(least, IN_FLIGHT[kind_of(setup.settings.evaluator)]) if wanted is None else wanted
+    return max(least, in_flight(setup.settings.evaluator, setup.device)) if wanted is None else wanted
 
 
 def jobs_of(setup: Setup) -> JobFactory:
@@ -209,11 +210,17 @@ def jobs_of(setup: Setup) -> JobFactory:
         target=setup.target,
         settings=setup.settings,
         dataset_root=None if root is None else str(Path(root).resolve()),
+        usd_per_second=usd_per_second(setup.settings),
     )
 
 
-def parts_of(setup: Setup, desk: ModelDesk | None = None, evaluator: Evaluator | None = None) -> Parts:
-    """Start what a search is made of; the caller closes `evaluator`. A `desk` of one's own may answer for models."""
+def parts_of(
+    setup: Setup, desk: ModelDesk | None = None, evaluator: Evaluator | None = None, run_folder: Path | None = None
+) -> Parts:
+    """Start what a search is made of; the caller closes `evaluator`. A `desk` of one's own may answer for models.
+
+    `run_folder` is where an evaluator may keep what must outlive this process.
+    """
     family = family_for(setup.definition, setup.target)
     planner: Planner = PlaybookPlanner(family.catalogue(setup.definition, setup.target))
     coder: Coder = PlaybookCoder(family)
@@ -226,7 +233,7 @@ def parts_of(setup: Setup, desk: ModelDesk | None = None, evaluator: Evaluator |
         models=desk if setup.asks_models else None,
         planner=planner,
         coder=coder,
-        evaluator=evaluator or evaluator_at(setup.settings, setup.device, parallel_of(setup)),
+        evaluator=evaluator or evaluator_at(setup.settings, setup.device, parallel_of(setup), run_folder),
         jobs=jobs_of(setup),
         roots=_roots(setup),
         parallel=parallel_of(setup),

@@ -27,10 +27,14 @@ class Questions:
     def propose(self, ticket: Propose) -> ProposeRequest:
         assert self.state.tree is not None
         known = self.state.tree.known_plans().now()
+        believing = self.state.settings.world_model
         return ProposeRequest(
-            node=ticket.node, plan=ticket.plan, count=ticket.count, known_plans=known, beliefs=self.state.beliefs.all(),
+            node=ticket.node, plan=ticket.plan, count=ticket.count, known_plans=known,
+            beliefs=self.state.beliefs.all() if believing else (),
             ticket=ticket.ticket, view=self._view(ticket.node, ticket.node),
             banned=self.state.tree.bans, known_outcomes=known.outcomes,
+            outlooks=self.state.tree.outlooks() if believing else (), honesty=self.state.tree.honesty if believing else 1.0,
+            pair_chance=self.state.tree.pair_chance if believing else 1.0, may_merge=self.state.settings.merge,
         )  # fmt: skip
 
     def write(self, ticket: Write) -> WriteRequest:

@@ -97,8 +97,9 @@ class Search:
         asked = self.state.tree.ask(room, random.Random(f"{self.state.header.seed}/{self.state.settled_tickets}"), self.most_asking)
         self.exhausted = asked.exhausted
         if asked.changes:
-            reserved = 0.0 if queued else self.parts.jobs.gpu_reservation
-            self.journal.record_changes(asked.changes, gpu_seconds=reserved, evaluations=int(not queued))
+            jobs = self.parts.jobs
+            gpu_seconds, usd = (0.0, 0.0) if queued else (jobs.gpu_reservation, jobs.usd_reservation)
+            self.journal.record_changes(asked.changes, gpu_seconds=gpu_seconds, evaluations=int(not queued), usd=usd)
 
     @property
     def most_asking(self) -> int | None:
@@ -120,8 +121,9 @@ class Search:
                         settled = True
                     case ForecastStep(candidate):
                         forecasts.append(candidate)
-                        # Without trust a forecast decides nothing, so nothing waits for it.
-                        ready += [] if self.filtering else [JudgeStep(candidate)]
+                        # Without trust a forecast doesn't decide who is measured, so no measurement waits for it.
+                        judged = bool(self.state.candidates[candidate].verdicts)
+                        ready += [] if self.filtering or judged else [JudgeStep(candidate)]
                     case JudgeStep() if self.state.surrogate is not None:
                         ready.append(step)
                     case _ if not isinstance(step, WaitStep) and step not in self.running.values():
@@ -162,7 +164,7 @@ class Search:
         """One question at a time: what is written meanwhile goes into the next one together. A candidate that is about to be
         measured is asked about at once, while nobody knows the verdict."""
         asked = {number for step in self.running.values() if isinstance(step, ForecastBatch) for number in step.candidates}
-        new = [number for number in candidates if number not in asked]
+        new = sorted(number for number in candidates if number not in asked)
         if new and not (asked and self.filtering):
             step, future = self.steps.forecast(new)
             self.running[future] = step
@@ -224,14 +226,16 @@ class Search:
 
     def affordable(self) -> int:
         """How many more evaluations the budget can promise."""
-        remaining, reservation = self.state.ledger.remaining, self.parts.jobs.gpu_reservation
+        remaining, jobs = self.state.ledger.remaining, self.parts.jobs
         if self.state.ledger.exceeded or self.state.blocked is not None or self.winding_down():
             return 0
         counts: list[int] = [self.parts.parallel]
         if remaining.evaluations is not None:
             counts.append(remaining.evaluations)
-        if remaining.gpu_seconds is not None and reservation > 0:
-            counts.append(int((float(remaining.gpu_seconds) - gpu_seconds_kept(self.state)) // reservation))
+        if remaining.gpu_seconds is not None and jobs.gpu_reservation > 0:
+            counts.append(int((float(remaining.gpu_seconds) - gpu_seconds_kept(self.state)) // jobs.gpu_reservation))
+        if remaining.usd is not None and jobs.usd_reservation > 0:
+            counts.append(int(float(remaining.usd) // jobs.usd_reservation))
         return max(0, min(counts))
 
     def interruption(self) -> RunEnded | None:

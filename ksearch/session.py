@@ -30,6 +30,7 @@ from ksearch.judge.verdict import JUDGE_VERSION
 from ksearch.llm.desk import Desk as ModelDesk
 from ksearch.llm.desk import Record
 from ksearch.llm.record import Answers
+from ksearch.memory.run import add_from, recall_into
 from ksearch.prepare import Setup, parts_of, prepare
 from ksearch.profiling.run import learn_bounds
 from ksearch.report.progress import progress_view
@@ -81,7 +82,7 @@ def new_run(settings: Settings, *, runs_dir: Path | None, name: str | None, as_j
     run = check_name(name) if name is not None else _run_id(setup)
     paths = RunPaths(default_runs_dir(runs_dir) / run)
     with EventLog.create(paths.database) as log:
-        journal = Journal.create(log, _header(run, setup, log), settings)
+        journal = Journal.create(log, _header(run, setup, log), setup.settings)
         return _search(journal, setup, paths, as_json, desk=_desk(setup, models, paths), resumed=False, models=models)
 
 
@@ -205,7 +206,7 @@ def _search(
     journal: Journal, setup: Setup, paths: RunPaths, as_json: bool, *, desk: ForecastDesk | None, resumed: bool, models: ModelDesk
 ) -> int:
     view = progress_view(journal.state, setup.notes, paths, live=not as_json and sys.stderr.isatty(), resumed=resumed)
-    parts = replace(parts_of(setup, models), desk=desk)
+    parts = replace(parts_of(setup, models, run_folder=paths.folder), desk=desk)
     journal.observers.append(view.observe)
     failure: KsearchError | None = None
     with stop_on_signals() as stop:
@@ -213,6 +214,8 @@ def _search(
             with view:
                 journal.record(Opened(pid=os.getpid(), resumed=resumed, environment=_environment()))
                 learn_bounds(journal, setup)
+                if not resumed and journal.state.recalled is None:
+                    recall_into(journal, setup, paths.folder.parent)
                 ending = Search(journal, parts, stop.event).run()
         except (Unavailable, BadInput) as error:
             failure, ending = error, RunEnded(status="error", reason=str(error))
@@ -220,12 +223,21 @@ def _search(
             parts.evaluator.close()
     summary = summarise(journal.state, journal.log, ending, _write_incumbent(journal, paths))
     print_summary(summary, as_json)
+    _remember(journal, setup, paths)
     journal.log.close()
     keep_tree(paths.database, journal.state)
     if failure is not None:
         print(f"ksearch: {failure}", file=sys.stderr)  # noqa: T201
         return failure.exit_code
     return _exit_code(ending, summary, stop)
+
+
+def _remember(journal: Journal, setup: Setup, paths: RunPaths) -> None:
+    """What can't be remembered costs the run nothing, but is said."""
+    try:
+        add_from(journal, setup, paths.folder.parent)
+    except BadInput as error:
+        print(f"ksearch: this run was not added to what earlier runs taught: {error}", file=sys.stderr)  # noqa: T201
 
 
 def _exit_code(ending: RunEnded, summary: RunSummary, stop: Stop) -> int:

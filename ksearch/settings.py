@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ksearch.errors import BadInput
 from ksearch.llm.prices import Price
@@ -49,7 +49,8 @@ class EvaluationSettings(_Model):
     total_s: Annotated[float, Field(gt=0)] = 900.0
     """Longest that one evaluation may take, promotion included; reserved from the GPU budget while it runs."""
     parallel: Annotated[int, Field(ge=1, le=256)] | None = None
-    """Candidates in flight (written, compiling or waiting for the device). None: 2, or 8 with a bundle."""
+    """Candidates in flight (written, compiling or waiting for the device). None: 2; 8 with a bundle, 4 at Modal, one more than a Ray
+    cluster has devices."""
     fake_delay_s: Annotated[float, Field(ge=0)] = 0.0
     """Seconds that the fake evaluator takes for each answer (`--evaluator fake` only)."""
     unsafe_runner: bool = False
@@ -92,6 +93,30 @@ class LlmSettings(_Model):
     """Longest time for a whole answer."""
 
 
+class ModalSettings(_Model):
+    """Machines rented at Modal (`--evaluator modal`)."""
+
+    gpu: str = "B200"
+    """One GPU as Modal names it; `modal:GPU` as the evaluator says the same."""
+    usd_per_second: Annotated[float, Field(ge=0)] | None = None
+    """US dollars for a second of a container. None: the shipped table of Modal's prices."""
+
+
+PLACES = "local, fake, command:PROGRAM ..., bundle:FOLDER, modal, modal:GPU, ray or ray:ADDRESS"
+
+
+def _names_a_place(text: str) -> str:
+    kind, colon, where = text.partition(":")
+    needs, may = ("command", "bundle"), ("modal", "ray")
+    if kind in ("local", "fake") and not colon:
+        return text
+    if (kind in needs or kind in may) and (where.strip() or (kind in may and not colon)):
+        return text
+    if kind in (*needs, *may):
+        raise ValueError(f"{kind}: names nothing after the colon; it is one of {PLACES}")
+    raise ValueError(f"is one of {PLACES}")
+
+
 class Settings(_Model):
     """Everything that decides how a search goes. Stored with the run."""
 
@@ -111,9 +136,11 @@ class Settings(_Model):
     """auto: as the planner."""
     world_model: bool = True
     """False: planner and coder see the tree around them, but no lessons, beliefs or outcomes elsewhere (for comparisons)."""
+    memory: bool = True
+    """False: a planner that asks a model is told nothing of earlier runs, and this run is not remembered."""
     merge: bool = True
     """False: no step may bring in the gains of another branch (for comparisons)."""
-    policy: Literal["puct", "puct-mean", "greedy", "evolution", "best-of-n", "random", "single-agent"] = "puct"
+    policy: Literal["puct", "puct-mean", "flat", "greedy", "evolution", "best-of-n", "random", "single-agent"] = "puct"
     """`single-agent` is no tree: one conversation with a model that rewrites its best kernel, to compare with."""
     surrogate: Literal["auto", "none", "neighbours", "statistical", "llm", "ensemble"] = "auto"
     """Who forecasts candidates. auto: statistical where scikit-learn is installed, else neighbours."""
@@ -121,12 +148,14 @@ class Settings(_Model):
     """Share of written candidates that may go unmeasured once the forecaster is trusted; 0 measures all of them."""
     stop_above_floor: Annotated[float, Field(ge=0, le=1)] | None = 0.03
     """Stop when the incumbent is at most this share above what the hardware allows (docs/profiling.md). None: search on."""
-    evaluator: Annotated[str, Field(pattern=r"^(local|fake|command:.*\S.*|bundle:.*\S.*)$")] = "local"
-    """'local', 'fake', 'command:PROGRAM ARGUMENTS' (a judge that speaks JSON lines) or 'bundle:FOLDER'."""
+    evaluator: Annotated[str, AfterValidator(_names_a_place)] = "local"
+    """'local', 'fake', 'command:PROGRAM ARGUMENTS' (a judge that speaks JSON lines), 'bundle:FOLDER', 'modal', 'modal:GPU', 'ray' (the
+    cluster that this machine belongs to, or this machine alone) or 'ray:ADDRESS'."""
     seed: int = 0
     budget: BudgetSettings = BudgetSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     llm: LlmSettings = LlmSettings()
+    modal: ModalSettings = ModalSettings()
 
 
 def preset_names() -> tuple[str, ...]:
@@ -190,10 +219,20 @@ def resolve(overlays: Iterable[Overlay]) -> Settings:
 
 
 def _explain(item: Mapping[str, Any]) -> str:
-    name = ".".join(str(part) for part in item["loc"])
+    name = ".".join(part for part in item["loc"] if isinstance(part, str))
     if item["type"] == "extra_forbidden":
         return f"unknown setting {name}{_suggest(name)}"
-    return f"setting {name}: {item['msg']} (got {item['input']!r})"
+    if item["type"] == "string_pattern_mismatch" and name in _FORMS:
+        return f"setting {name}: must be {_FORMS[name]} (got {item['input']!r})"
+    what = item["msg"].removeprefix("Value error, ").replace("Input should", "must")
+    return f"setting {name}: {what} (got {item['input']!r})"
+
+
+_FORMS = {
+    "device": "auto, cpu, cuda or cuda:N",
+    "llm.key_variable": "the name of an environment variable that ends in _API_KEY, _TOKEN or _SECRET",
+}
+"""What a person may write where a pattern would say less."""
 
 
 def _suggest(name: str) -> str:
@@ -205,7 +244,9 @@ def _suggest(name: str) -> str:
 
 def all_keys() -> tuple[str, ...]:
     """Every setting's dotted name."""
-    nested: dict[str, type[BaseModel]] = {"budget": BudgetSettings, "evaluation": EvaluationSettings, "llm": LlmSettings}
+    nested: dict[str, type[BaseModel]] = {
+        "budget": BudgetSettings, "evaluation": EvaluationSettings, "llm": LlmSettings, "modal": ModalSettings,
+    }  # fmt: skip
     names: list[str] = []
     for name in Settings.model_fields:
         names += [f"{name}.{inner}" for inner in nested[name].model_fields] if name in nested else [name]

@@ -129,7 +129,8 @@ class Steps:
         job = self.parts.jobs.job(f"{name}/{kind}", kind, solution, opponent if kind == "promote" else None)
         if kind == "evaluate" and opponent is not None and in_rounds(self.state.settings.evaluator):
             job = self.parts.jobs.offering(job, f"{name}/promote", opponent, self.state.promotions.bar)
-        self.journal.record(EvaluationStarted(candidate=candidate.id, kind=kind, gpu_seconds=self._reservation(kind)))
+        usd = self.parts.jobs.usd_reservation
+        self.journal.record(EvaluationStarted(candidate=candidate.id, kind=kind, gpu_seconds=self._reservation(kind), usd=usd))
         future: Future[Answer] = self.parts.evaluator.submit(job)  # type: ignore[assignment]
         return future
 
@@ -191,11 +192,11 @@ class Steps:
     def record_forecasts(self, step: ForecastBatch, answer: Forecasts) -> None:
         assert self.state.surrogate is not None
         m, seed = self.state.surrogate.m, self.state.header.seed
-        for number, (forecast, parent_reward) in zip(step.candidates, answer.rows, strict=True):
+        for number, known, (forecast, parent_reward) in zip(step.candidates, answer.known, answer.rows, strict=True):
             self.journal.record(
                 ForecastMade(
                     candidate=number, forecaster=self.state.surrogate.opened.forecaster, parent_reward=parent_reward, m=m,
-                    audit=drawn_as_audit(seed, number, m), known=answer.known,
+                    audit=drawn_as_audit(seed, number, m), known=known,
                     p_passes=None if forecast is None else forecast.p_passes, d10=None if forecast is None else forecast.d10,
                     d50=None if forecast is None else forecast.d50, d90=None if forecast is None else forecast.d90,
                     tokens=0 if forecast is None else forecast.tokens, usd=0.0 if forecast is None else forecast.usd,
@@ -226,6 +227,7 @@ class Steps:
                 promoted=paired is not None and paired.promoted,
                 device_seconds=self._gpu_seconds(verdict),
                 wall_seconds=verdict.wall_seconds,
+                usd=verdict.usd,
             ),
             durable=True,
         )
@@ -236,7 +238,8 @@ class Steps:
 
     def _record_loss(self, candidate: CandidateState, kind: Kind, verdict: Verdict) -> None:
         reason = verdict.evidence.message if verdict.evidence is not None else "no answer"
-        self.journal.record(EvaluationLost(candidate=candidate.id, kind=kind, reason=reason, device_seconds=self._gpu_seconds(verdict)))
+        seconds = self._gpu_seconds(verdict)
+        self.journal.record(EvaluationLost(candidate=candidate.id, kind=kind, reason=reason, device_seconds=seconds, usd=verdict.usd))
         if verdict.final:
             raise BadInput(f"nothing can be judged: {reason}")
         if self.state.candidates[candidate.id].losses >= MAX_LOSSES:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ksearch.llm.desk import Desk as ModelDesk
 from ksearch.llm.prices import FREE
 from ksearch.llm.setup import asker_of, choose, model_of
 from ksearch.llm.types import Role
+from ksearch.memory.run import remembers
 from ksearch.parts import Parts
 from ksearch.prepare import jobs_of, model_parts, parallel_of, parts_of, prepare
 from ksearch.profiling.run import is_at_floor
@@ -74,6 +76,12 @@ def refusal(settings: Settings) -> object:
         return prepare(settings).device.spec
     except BadInput as error:
         return str(error)
+
+
+def rent(settings: Settings) -> object:
+    """What is set aside for a candidate at Modal."""
+    rented = settings.model_copy(update={"evaluator": "modal"})
+    return jobs_of(replace(prepare(settings), settings=rented)).usd_reservation
 
 
 def begun_surrogate(settings: Settings) -> object:
@@ -133,6 +141,7 @@ ROWS: dict[str, tuple[Any, Any, Observe]] = {
     "planner": ("playbook", "llm", chosen),
     "coder": ("playbook", "llm", chosen),
     "world_model": (True, False, view),
+    "memory": (True, False, lambda s: remembers(s.model_copy(update={"planner": "llm", "evaluator": "local"}))),
     "merge": (True, False, view),
     "llm.model": ("anthropic:claude-opus-5-5", "command:cat", connection),
     "llm.planner_model": (None, "command:cat", connection),
@@ -168,6 +177,8 @@ ROWS: dict[str, tuple[Any, Any, Observe]] = {
     "evaluation.total_s": (5.0, 6.0, lambda s: job(s).limits.total_s),
     "evaluation.parallel": (1, 7, lambda s: parallel_of(prepare(s))),
     "evaluation.fake_delay_s": (0.0, 0.1, evaluator),
+    "modal.gpu": ("T4", "L4", rent),
+    "modal.usd_per_second": (None, 0.25, rent),
     "evaluation.unsafe_runner": (False, True, lambda s: job(s).unsafe_runner),
 }
 

@@ -8,7 +8,7 @@ from ksearch.tree.promise import Puct
 from ksearch.tree.selection import POLICIES, BestOfN, Evolution, Greedy, MeanPuct, Uniform, policy_named
 from ksearch.tree.snapshot import Snapshot
 from ksearch.tree.tree import Tree
-from ksearch.tree.views import ArmOutcome, Counts, Explanation, NodeStatus, NodeView, OptionView, QueuedProposal
+from ksearch.tree.views import ArmOutcome, Counts, Explanation, NodeStatus, NodeView, OptionView, QueuedProposal, StepOutlook
 
 __all__ = [
     "DEFAULTS",
@@ -30,6 +30,7 @@ __all__ = [
     "QueuedProposal",
     "Refusal",
     "Snapshot",
+    "StepOutlook",
     "Tree",
     "Uniform",
     "UnknownNode",

@@ -11,11 +11,12 @@ and rapid action value estimation in computer Go", 2011).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from ksearch.tree.constants import Constants
 from ksearch.tree.statistics import UNIT
-from ksearch.tree.types import Action
+from ksearch.tree.types import Action, Part
 
 
 class Credit:
@@ -36,8 +37,7 @@ class Credit:
         self.square_units += gained_units * gained_units
 
 
-@dataclass(frozen=True, slots=True)
-class Prospect:
+class Prospect(NamedTuple):
     """What the next attempt at a step is expected to bring: P(passes), and mean and standard deviation of its gain, nats."""
 
     success: float
@@ -45,34 +45,50 @@ class Prospect:
     sd: float
 
 
-def prospect(action: Action, credit: Credit | None, honesty: float, c: Constants, kin: Credit | None = None) -> Prospect:
+def prospect(action: Action | Part, credit: Credit | None, honesty: float, c: Constants, kin: Credit | None = None) -> Prospect:
     """A claim, believed as far as claims came true, and moved by what was measured of the step.
 
     `kin` is what was measured of its technique's other parameters as well: a different block size is a different step, but not
     an unrelated one, so its results move the prior by a share of their number.
-
-    An attempt in flight will tell of the step too: until it does, another is worth as much less as its result will leave to
-    be learnt.
     """
     claimed = honesty * action.gain_mean
     if kin is not None and kin.passed:
         own = (0, 0) if credit is None else (credit.passed, credit.total_units)
         others, total = kin.passed - own[0], (kin.total_units - own[1]) * UNIT
         claimed = (c.claim_weight * claimed + c.kin_weight * total) / (c.claim_weight + c.kin_weight * others)
+    return revised(Prospect(action.p_success, claimed, action.gain_sd), credit, c)
+
+
+def merged(parts: Sequence[Prospect]) -> Prospect:
+    """Several steps at once, as if they neither helped nor hindered each other."""
+    return Prospect(
+        math.prod(part.success for part in parts), sum(part.gain for part in parts), math.sqrt(sum(part.sd**2 for part in parts))
+    )
+
+
+def narrowed(expected: Prospect, credit: Credit | None) -> Prospect:
+    """Attempts in flight will tell of the step too: until they do, another is worth as much less as they will leave to be learnt."""
+    if credit is None or not credit.flying:
+        return expected
+    return Prospect(expected.success, expected.gain, expected.sd / math.sqrt(1.0 + credit.flying))
+
+
+def revised(prior: Prospect, credit: Credit | None, c: Constants) -> Prospect:
+    """What was measured of a step, on top of what was expected of it."""
     if credit is None:
-        return Prospect(action.p_success, claimed, action.gain_sd)
+        return prior
     n, k = credit.passed, c.claim_weight
-    success = (c.success_weight * action.p_success + n) / (c.success_weight + n + credit.failed)
-    mean = (k * claimed + credit.total_units * UNIT) / (k + n)
-    variance = action.gain_sd**2
+    success = (c.success_weight * prior.success + n) / (c.success_weight + n + credit.failed)
+    mean = (k * prior.gain + credit.total_units * UNIT) / (k + n)
+    variance = prior.sd**2
     if n:
         measured = credit.total_units * UNIT / n
         # Rounding may push the deviations of equal gains just below 0.
         deviations = max(0.0, credit.square_units * UNIT * UNIT - n * measured**2)
         prior_scale = variance * k / (k + 1.0)
-        scale = prior_scale + 0.5 * deviations + 0.5 * k * n / (k + n) * (measured - claimed) ** 2
+        scale = prior_scale + 0.5 * deviations + 0.5 * k * n / (k + n) * (measured - prior.gain) ** 2
         variance = scale / (1.0 + 0.5 * n) * (k + n + 1.0) / (k + n)
-    return Prospect(success, mean, math.sqrt(variance / (1.0 + credit.flying)))
+    return Prospect(success, mean, math.sqrt(variance))
 
 
 def log_expected_improvement(mean: float, sd: float, best: float) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from ksearch.tree.credit import Credit
 from ksearch.tree.errors import IllegalChange
-from ksearch.tree.node import Node, Refusal, key_digest, queue_order
+from ksearch.tree.node import Node, Refusal, key_digest, queue_order, step_digest
 from ksearch.tree.refutation import reinstate, subtree, take_back
 from ksearch.tree.state import State
 from ksearch.tree.statistics import UNIT, credible, to_units
@@ -66,11 +66,12 @@ def _open_arm(state: State, change: ArmOpened) -> None:
     if change.action not in parent.queue:
         raise IllegalChange(f"{change.action.key!r} is not queued at node {parent.id}")
     action = parent.queue.pop(parent.queue.index(change.action))
-    step = key_digest(action.key)
+    step = step_digest(action)
     digest = parent.digest ^ step
     del state.queued[digest]
     state.frontier.open(parent, step)
     state.credits.setdefault(step, Credit())
+    state.outlook.note(action)
     node = Node(change.node, parent, action, digest)
     state.nodes.append(node)
     state.standing[digest] = node
@@ -102,6 +103,7 @@ def _issue(state: State, ticket: Ticket) -> None:
         _back_up(node, in_flight=1)
     else:
         node.proposing = ticket.ticket
+        state.asking[ticket.ticket] = state.root.visits
     _refresh(state, node)
 
 
@@ -114,8 +116,10 @@ def _settle(state: State, id: TicketId, outcome: Outcome) -> None:
     node = state.node(ticket.node)
     if isinstance(ticket, Propose):
         node.proposing = None
+        knowing = state.asking.pop(id)
         if isinstance(outcome, Proposed):
-            _queue(state, node, outcome.actions)
+            _queue(state, node, outcome.actions, news=state.merges and knowing != node.asked_knowing)
+            node.asked_knowing = knowing
     else:
         node.writing = None
         _credit(state, node).flying -= 1
@@ -132,12 +136,14 @@ def _check_outcome(ticket: Ticket, outcome: Outcome) -> None:
 
 
 def _settle_write(state: State, node: Node, outcome: Outcome) -> None:
+    state.outlook.forget()
     match outcome:
         case Measured(reward=reward):
             _prove(state, node, reward)
         case Failed(stage=stage):
             # Its repairs are further attempts at the same idea, not further ideas that failed.
-            _credit(state, node).failed += node.own_failed == 0
+            if node.own_failed == 0:
+                _fail(state, node)
             node.own_failed += 1
             node.failed_stage = stage
             _back_up(node, in_flight=-1, visits=1, failed=1)
@@ -173,10 +179,26 @@ def _prove(state: State, node: Node, reward: float) -> None:
     base = node.base.own_reward
     assert base is not None, "the base is proven"
     gained = to_units(reward) - to_units(base)
-    state.honesty.add(node.gain, gained)
-    _credit(state, node).add(gained)
+    _learn(state, node, gained)
+
+
+def _learn(state: State, node: Node, gained: int) -> None:
+    """What a proven plan tells of its last step. A merge's claim was mostly measured, so it says nothing of the planner's honesty."""
     assert node.action is not None, "the root is never written for"
+    credit = _credit(state, node)
+    credit.add(gained)
+    if node.action.parts:
+        state.outlook.prove(node, gained)
+        return
+    state.honesty.add(node.gain, gained)
     state.kin.setdefault((node.action.technique, node.action.target), Credit()).add(gained)
+
+
+def _fail(state: State, node: Node) -> None:
+    _credit(state, node).failed += 1
+    assert node.action is not None, "the root is never written for"
+    if node.action.parts:
+        state.outlook.fail(node)
 
 
 def _refute(state: State, change: Refuted) -> None:
@@ -184,10 +206,12 @@ def _refute(state: State, change: Refuted) -> None:
     _expect(bool(nodes) and len(set(change.nodes)) == len(nodes), "a refutation names each of its plans once")
     for node in nodes:
         _expect(node.proven and node.parent is not None, f"node {node.id} is the root or has not passed: there is nothing to refute")
+    state.outlook.forget()
     touched = subtree(nodes)
     take_back(state, nodes, touched, change.stage)
     for node in nodes:
-        _credit(state, node).failed += node.own_failed == 1
+        if node.own_failed == 1:
+            _fail(state, node)
     for node in reversed(touched):
         _refresh(state, node)
 
@@ -207,15 +231,17 @@ def _back_up(node: Node, *, in_flight: int, visits: int = 0, failed: int = 0, sk
         at = at.parent
 
 
-def _queue(state: State, node: Node, actions: tuple[Action, ...]) -> None:
-    node.fruitless = 0 if _offer(state, node, actions) else node.fruitless + 1
+def _queue(state: State, node: Node, actions: tuple[Action, ...], *, news: bool) -> None:
+    """Nothing new is fruitless, but for a planner that was asked whether the latest results are worth a merge."""
+    node.fruitless = 0 if _offer(state, node, actions) else node.fruitless + (not news)
 
 
 def _offer(state: State, node: Node, actions: Iterable[Action]) -> bool:
     """Queue the actions that are new and allowed; whether there was one."""
     accepted = False
     for action in actions:
-        step = key_digest(action.key)
+        state.merges = state.merges or bool(action.parts)
+        step = step_digest(action)
         refusal = _refusal(state, node, action, step)
         if refusal is not None:
             node.refusals[action.key] = refusal
@@ -236,7 +262,7 @@ def _refusal(state: State, node: Node, action: Action, step: int) -> Refusal | N
         return Refusal(action, "its claim is not a finite gain, with a spread of 0 or more and a probability between 0 and 1")
     if state.is_banned(action):
         return Refusal(action, BANNED)
-    if node.takes_step(step):
+    if node.takes_any(action):
         return Refusal(action, "a step of this plan already", node.id)
     digest = node.digest ^ step
     if digest in state.standing:
@@ -285,7 +311,7 @@ def _withdraw(state: State, node: Node) -> bool:
     """Take banned actions out of the queue; whether there were any."""
     banned = [action for action in node.queue if state.is_banned(action)]
     for action in banned:
-        step = key_digest(action.key)
+        step = step_digest(action)
         node.queue.remove(action)
         del state.queued[node.digest ^ step]
         if node.on_offer:

@@ -33,6 +33,7 @@ class Node:
     __slots__ = (
         "_plan",
         "action",
+        "asked_knowing",
         "best",
         "best_reward",
         "children",
@@ -95,6 +96,7 @@ class Node:
         self.queue: list[Action] = []
         self.proposing: TicketId | None = None
         self.fruitless = 0
+        self.asked_knowing = 0
         self.refusals: dict[str, Refusal] = {}
 
         self.selectable = True
@@ -149,17 +151,29 @@ class Node:
 
     @property
     def step(self) -> int:
-        """The digest of the last action's key; the root's is 0."""
+        """The `step_digest` of the last action; the root's is 0."""
         return 0 if self.parent is None else self.digest ^ self.parent.digest
 
-    def takes_step(self, step: int) -> bool:
-        """Whether this plan has a step of this `key_digest`: what its node's digest differs by from its parent's."""
-        at = self
+    def takes_any(self, action: Action) -> bool:
+        """Whether this plan has one of the steps of `action` already."""
+        return not self.taken().isdisjoint(key_digest(step) for step in action.steps)
+
+    def taken(self) -> set[int]:
+        """Digests of the single steps of this plan."""
+        steps, at = set[int](), self
         while at.parent is not None:
-            if at.digest ^ at.parent.digest == step:
-                return True
+            assert at.action is not None
+            steps.update((key_digest(part.key) for part in at.action.parts) if at.action.parts else (at.step,))
             at = at.parent
-        return False
+        return steps
+
+
+def best_below(root: Node) -> Node:
+    """The node whose own candidate is the incumbent: the first opened among those that share the best reward."""
+    at = root
+    while at.own_reward != at.best_reward:
+        at = next(arm for arm in at.children if arm.best_reward == at.best_reward)
+    return at
 
 
 def expected_gain(action: Action) -> float:
@@ -169,6 +183,16 @@ def expected_gain(action: Action) -> float:
 
 def queue_order(action: Action) -> tuple[float, str]:
     return -expected_gain(action), action.key
+
+
+def step_digest(action: Action) -> int:
+    """What a node's digest differs by from its parent's: the exclusive or over the steps of its action."""
+    if not action.parts:
+        return key_digest(action.key)
+    digest = 0
+    for part in action.parts:
+        digest ^= key_digest(part.key)
+    return digest
 
 
 @lru_cache(maxsize=4096)

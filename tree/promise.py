@@ -20,11 +20,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from ksearch.tree.credit import Prospect, log_expected_improvement, prospect
+from ksearch.tree.credit import Prospect, log_expected_improvement, merged
 from ksearch.tree.frontier import OTHERS, Offer, offer_of
-from ksearch.tree.node import Node, key_digest
+from ksearch.tree.node import Node, best_below, step_digest
+from ksearch.tree.outlook import expected_of
 from ksearch.tree.policy import OpenArm, Option, ProposeAt, Step, WriteAt
-from ksearch.tree.scoring import Terms
+from ksearch.tree.scoring import MeanScored, Terms
 from ksearch.tree.state import State
 from ksearch.tree.statistics import widening_limit
 from ksearch.tree.types import Action
@@ -44,12 +45,7 @@ class Puct:
             return WriteAt(opened, _claim_line(state, opened))
         start = state.start
         move, choice = descend(state, Hopes.of(state, start), start)
-        if move.kind == "open":
-            assert move.action is not None
-            return OpenArm(move.node, move.action)
-        if move.kind == "write":
-            return WriteAt(move.node, f"attempt {move.node.attempts + 1}: {_claim_line(state, move.node)}")
-        return ProposeAt(move.node, f"score {choice.total:.3f}: a new idea here may improve on the incumbent by {_nats(move.hope)}")
+        return _step(state, move, f"score {choice.total:.3f}: ")
 
     def terms(self, state: State, parent: Node) -> list[Terms]:
         hopes = Hopes.of(state)
@@ -69,6 +65,28 @@ class Puct:
         return [_option(choice, at, own, len(found)) for choice in found]
 
 
+class Flat(MeanScored):
+    """No tree: the move of the greatest expected improvement, wherever it is. What `puct` is without descent and exploration."""
+
+    name = "flat"
+    max_depth: int | None = None
+
+    def step(self, state: State, opened: Node | None, rng: random.Random) -> Step:
+        if opened is not None:
+            return WriteAt(opened, _claim_line(state, opened))
+        hopes = Hopes.of(state, state.start)
+        return _step(state, min(hopes.moves.values(), key=lambda move: (-move.hope, move.node.id)), "")
+
+
+def _step(state: State, move: Move, score: str) -> Step:
+    if move.kind == "open":
+        assert move.action is not None
+        return OpenArm(move.node, move.action)
+    if move.kind == "write":
+        return WriteAt(move.node, f"attempt {move.node.attempts + 1}: {_claim_line(state, move.node)}")
+    return ProposeAt(move.node, f"{score}a new idea here may improve on the incumbent by {_nats(move.hope)}")
+
+
 def _option(choice: Choice, at: Node, own: Move | None, options: int) -> Option:
     terms = Terms(choice.promise, choice.promise, 1.0 / options, choice.exploration, choice.total)
     if choice.arm is not None:
@@ -82,7 +100,7 @@ def _claim_line(state: State, node: Node) -> str:
     assert node.parent is not None
     best = state.root.best
     assert best is not None
-    expected = expected_of(state, node.action, node.step, state.honesty.value(state.constants))
+    expected = expected_of(state, node.action)
     hope = _hope(node.parent_own, expected, expected.success, best)
     return (
         f"may improve on the incumbent by {_nats(hope)}: node {node.parent.id} is {node.parent_own - best:+.3f} from it, "
@@ -191,40 +209,31 @@ def _lines_below(state: State, start: Node) -> Lines:
     while here < len(nodes):
         nodes += nodes[here].children
         here += 1
-    offers = [offer_of(node, action, key_digest(action.key)) for node in nodes for action in node.queue]
+    offers = [offer_of(node, action, step_digest(action)) for node in nodes for action in node.queue]
     return Lines(offers, filter(state.can_write, nodes), filter(state.can_propose, nodes))
 
 
 def _moves(state: State, lines: Lines) -> list[Move]:
-    honesty = state.honesty.value(state.constants)
     best = state.root.best
     assert best is not None, "the root is measured"
     known: dict[int, Prospect] = {}
     found = []
     for offer in lines.offers:
-        if offer.step in state.credits:
-            expected = known.get(offer.step)
-            if expected is None:
-                expected = known[offer.step] = expected_of(state, offer.action, offer.step, honesty)
-        else:
-            expected = expected_of(state, offer.action, offer.step, honesty)
+        expected = known.get(offer.step)
+        if expected is None:
+            expected = known[offer.step] = expected_of(state, offer.action)
         assert offer.node.own is not None
         found.append(Move(_hope(offer.node.own, expected, expected.success, best), offer.node, "open", offer.action))
-    return found + _retries(state, lines.waiting, honesty, best) + _questions(state, lines.hungry, best)
+    return found + _retries(state, lines.waiting, best) + _questions(state, lines.hungry, best)
 
 
-def expected_of(state: State, action: Action, step: int, honesty: float) -> Prospect:
-    kin = state.kin.get((action.technique, action.target))
-    return prospect(action, state.credits.get(step), honesty, state.constants, kin)
-
-
-def _retries(state: State, waiting: Iterable[Node], honesty: float, best: float) -> list[Move]:
+def _retries(state: State, waiting: Iterable[Node], best: float) -> list[Move]:
     """Plans whose attempts all failed or were skipped, or whose only attempt was cancelled. What a trusted forecaster said of
     the code that was written counts more than what the plan's last step usually brings."""
     c, found = state.constants, []
     for node in waiting:
         assert node.action is not None
-        expected = expected_of(state, node.action, node.step, honesty)
+        expected = expected_of(state, node.action)
         success = expected.success * c.repair_share**node.attempts
         hope = _hope(node.parent_own, expected, success, best)
         if node.foreseen is not None and hope > IMPOSSIBLE:
@@ -248,7 +257,33 @@ def _questions(state: State, hungry: Iterable[Node], best: float) -> list[Move]:
         sd = c.unknown_gain / math.sqrt(1 + ideas)
         hope = log_expected_improvement(node.own, sd, best) - node.fruitless * math.log(2.0)
         found.append(Move(max(IMPOSSIBLE, hope), node, "ask"))
+    return found + (_mergers(state, best) if state.merges else [])
+
+
+def _mergers(state: State, best: float) -> list[Move]:
+    """Plans that a planner who merges is asked again after new results: the incumbent's and those above it, where another may
+    branch off. Whether what gained elsewhere goes together there is the planner's to say."""
+    gaining, found = _gaining(state), []
+    for node in best_below(state.root).path():
+        if node.own is not None and node.asked_knowing != state.root.visits and state.can_propose(node):
+            lacking = _lacking(gaining, node)
+            found.append(Move(_hope(node.own, lacking, lacking.success, best), node, "ask"))
     return found
+
+
+def _gaining(state: State) -> list[tuple[int, tuple[str, str], Prospect]]:
+    """The single steps known of which a gain is expected, with digest and kind, the greatest gain first."""
+    rows = [(digest, (step.technique, step.target), expected_of(state, step)) for digest, step in state.outlook.claims.items()]
+    return sorted((row for row in rows if row[2].gain > 0.0), key=lambda row: (-row[2].gain, row[0]))
+
+
+def _lacking(gaining: list[tuple[int, tuple[str, str], Prospect]], node: Node) -> Prospect:
+    """What the gains known would bring together here, one step of each technique and target."""
+    taken, best = node.taken(), dict[tuple[str, str], Prospect]()
+    for digest, kind, expected in gaining:
+        if digest not in taken:
+            best.setdefault(kind, expected)
+    return merged(list(best.values()))
 
 
 def _hope(base: float, expected: Prospect, success: float, best: float) -> float:

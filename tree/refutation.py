@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ksearch.tree.node import Node, key_digest
+from ksearch.tree.node import Node, step_digest
 from ksearch.tree.state import State
 from ksearch.tree.statistics import to_units
 
@@ -80,10 +80,10 @@ def _off_offer(state: State, node: Node) -> None:
     state.frontier.place(node, may_write=False, may_ask=False)
     if node.on_offer:
         for action in node.queue:
-            state.frontier.withdraw(node, key_digest(action.key))
+            state.frontier.withdraw(node, step_digest(action))
 
 
 def _on_offer(state: State, node: Node) -> None:
     for action in node.queue:
-        step = key_digest(action.key)
+        step = step_digest(action)
         state.frontier.queue(node, action, step, known=step in state.credits)

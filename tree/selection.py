@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from ksearch.tree.evolution import drawn_by_rank
 from ksearch.tree.node import Node, expected_gain
 from ksearch.tree.policy import OpenArm, Option, Policy, ProposeAt, Step, WriteAt
-from ksearch.tree.promise import Puct
+from ksearch.tree.promise import Flat, Puct
 from ksearch.tree.puct import best_arm
 from ksearch.tree.scoring import MeanScored, Yardstick
 from ksearch.tree.state import State
@@ -143,6 +143,7 @@ class Evolution(MeanScored):
 POLICIES: dict[str, Callable[[], Policy]] = {
     "puct": Puct,
     "puct-mean": MeanPuct,
+    "flat": Flat,
     "greedy": Greedy,
     "evolution": Evolution,
     "best-of-n": BestOfN,

@@ -24,6 +24,7 @@ class NodeSnapshot:
     writing: TicketId | None
     proposing: TicketId | None
     fruitless: int
+    asked_knowing: int
     queue: tuple[Action, ...]
     refusals: tuple[Refusal, ...]
     selectable: bool
@@ -48,6 +49,8 @@ class Snapshot:
     pins: tuple[tuple[NodeId, int], ...]
     bans: frozenset[str]
     reached: frozenset[int]
+    asking: tuple[tuple[TicketId, int], ...]
+    merges: bool
 
 
 def snapshot(state: State) -> Snapshot:
@@ -66,6 +69,8 @@ def snapshot(state: State) -> Snapshot:
         pins=tuple(state.pins.items()),
         bans=frozenset(state.bans),
         reached=frozenset(state.reached),
+        asking=tuple(sorted(state.asking.items())),
+        merges=state.merges,
     )
 
 
@@ -81,6 +86,7 @@ def _node(node: Node) -> NodeSnapshot:
         writing=node.writing,
         proposing=node.proposing,
         fruitless=node.fruitless,
+        asked_knowing=node.asked_knowing,
         queue=tuple(node.queue),
         refusals=tuple(node.refusals.values()),
         selectable=node.selectable,

@@ -10,6 +10,7 @@ from ksearch.tree.errors import IllegalChange, UnknownNode
 from ksearch.tree.evolution import Archive
 from ksearch.tree.frontier import Frontier, Unkept
 from ksearch.tree.node import Node
+from ksearch.tree.outlook import Outlook
 from ksearch.tree.statistics import Honesty, Scale, credible, to_units
 from ksearch.tree.types import REFINE, ROOT, Action, NodeId, Propose, Ticket, TicketId, Write, WriteMode
 
@@ -20,7 +21,8 @@ class State:
     `pins` are the nodes that the user wants searched first, each with its visits when it was pinned; `bans` the techniques
     and action keys that the user wants no more of.
     `reached` does both by the digest of what a plan leads to, for the plans whose planner said so. `credits` holds what is
-    known of each step that was ever opened, by the digest of its key.
+    known of each step that was ever opened, by the digest of its key; `outlook` what is expected of it next. `asking` holds,
+    for each request for ideas in flight, how many attempts were settled when it was issued. `merges`: the planner merges.
     """
 
     def __init__(self, root_reward: float, sigma_noise: float, constants: Constants, max_depth: int, *, asked: bool) -> None:
@@ -45,6 +47,9 @@ class State:
         self.archive = Archive(self.root)
         self.credits: dict[int, Credit] = {}
         self.kin: dict[tuple[str, str], Credit] = {}
+        self.outlook = Outlook()
+        self.merges = False
+        self.asking: dict[TicketId, int] = {}
         self.pins: dict[NodeId, int] = {}
         self.bans: set[str] = set()
         self.frontier = Frontier() if asked else Unkept()
@@ -57,7 +62,10 @@ class State:
         return min(legal, key=lambda node: node.visits + node.in_flight - self.pins[node.id], default=self.root)
 
     def is_banned(self, action: Action | None) -> bool:
-        return bool(self.bans) and action is not None and (action.technique in self.bans or action.key in self.bans)
+        if not self.bans or action is None:
+            return False
+        named = {action.technique, action.key, *action.steps, *(part.technique for part in action.parts)}
+        return not named.isdisjoint(self.bans)
 
     def node(self, id: NodeId) -> Node:
         if not 0 <= id < len(self.nodes):

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from ksearch.tree.constants import DEFAULTS, Constants
 from ksearch.tree.errors import UnknownTicket
 from ksearch.tree.fold import apply
-from ksearch.tree.node import Refusal
+from ksearch.tree.node import Refusal, best_below
+from ksearch.tree.outlook import pair_chance
 from ksearch.tree.policy import OpenArm, Policy, WriteAt
 from ksearch.tree.snapshot import Snapshot, snapshot
 from ksearch.tree.state import State
@@ -36,7 +37,7 @@ from ksearch.tree.types import (
     Unbanned,
     Unpinned,
 )
-from ksearch.tree.views import ArmOutcome, Explanation, KnownPlans, NodeView, OptionView, Reader, best_node
+from ksearch.tree.views import ArmOutcome, Explanation, KnownPlans, NodeView, OptionView, Reader, StepOutlook, step_outlooks
 
 
 class Tree:
@@ -209,7 +210,7 @@ class Tree:
 
     def best_node(self) -> NodeView:
         """The node of the greatest measured reward."""
-        return self.node(best_node(self._state).id)
+        return self.node(best_below(self._state.root).id)
 
     def arms(self, id: NodeId) -> tuple[ArmOutcome, ...]:
         """What became of each arm of a node."""
@@ -246,6 +247,15 @@ class Tree:
     def known_plans(self) -> KnownPlans:
         """Canonical keys of all plans, queued ones included. Live: it follows the tree."""
         return KnownPlans(self._state)
+
+    @property
+    def pair_chance(self) -> float:
+        """That two steps which pass alone pass together, from what became of merges."""
+        return pair_chance(self._state)
+
+    def outlooks(self) -> tuple[StepOutlook, ...]:
+        """What is expected of each single step that was tried anywhere, alone or in a merge, the greatest gain first."""
+        return step_outlooks(self._state)
 
     def open_tickets(self) -> tuple[Ticket, ...]:
         """Tickets in flight, in the order they were issued."""

@@ -18,6 +18,25 @@ ROOT = NodeId(0)
 REFINE = "refine"
 """Technique name of an action that tries a proven plan's code again rather than adding an idea."""
 
+MERGE = "merge"
+"""Technique name of an action that takes several steps at once, each of which gained where it was measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of the steps that a merge takes at once, with the claim it would have alone."""
+
+    technique: str
+    target: str
+    parameter: str
+    gain_mean: float
+    gain_sd: float
+    p_success: float
+
+    @property
+    def key(self) -> str:
+        return f"{self.technique}|{self.target}|{self.parameter}"
+
 
 @dataclass(frozen=True, slots=True)
 class Action:
@@ -41,11 +60,18 @@ class Action:
     leads_to: str | None = None
     """What the plan would stand for after this step, where the planner knows it beforehand (a playbook's configuration): plans
     that lead to the same are one plan, whatever steps they took. None: the steps alone tell."""
+    parts: tuple[Part, ...] = ()
+    """The steps that this one takes at once: a merge. Empty for a single step."""
 
     @property
     def key(self) -> str:
         """What makes two actions the same step: technique, target and parameter."""
         return f"{self.technique}|{self.target}|{self.parameter}"
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """Keys of the single steps it stands for: a merge is the same plan as its parts taken one by one."""
+        return tuple(part.key for part in self.parts) or (self.key,)
 
 
 Plan: TypeAlias = tuple[Action, ...]
@@ -56,7 +82,7 @@ PlanKey: TypeAlias = frozenset[str]
 
 
 def plan_key(plan: Plan) -> PlanKey:
-    return frozenset(action.key for action in plan)
+    return frozenset(step for action in plan for step in action.steps)
 
 
 class WriteMode(StrEnum):

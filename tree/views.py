@@ -10,11 +10,12 @@ from functools import cached_property
 from typing import Literal
 
 from ksearch.tree.node import Node, Refusal, expected_gain, key_digest, plan_digest
+from ksearch.tree.outlook import expected_of
 from ksearch.tree.policy import Option, Policy
 from ksearch.tree.scoring import Terms, Yardstick, arm_terms, node_mean, node_prior_value, node_value, sibling_priors, visits_below
 from ksearch.tree.state import State
 from ksearch.tree.statistics import from_units, normalised
-from ksearch.tree.types import Action, NodeId, Plan, PlanKey, Ticket, plan_key
+from ksearch.tree.types import Action, NodeId, Part, Plan, PlanKey, Ticket, plan_key
 
 
 class NodeStatus(StrEnum):
@@ -140,6 +141,18 @@ class OptionView:
     total: float
 
 
+@dataclass(frozen=True, slots=True)
+class StepOutlook:
+    """What is expected of a single step that was tried, alone or in a merge: its gain with standard deviation (nats), P(passes), and
+    how often it passed alone."""
+
+    step: Action | Part
+    gain: float
+    sd: float
+    p_success: float
+    measured: int
+
+
 class KnownPlans(Collection[PlanKey]):
     """Canonical keys of all plans that stand in the tree or are queued: a live view, membership without a walk."""
 
@@ -164,7 +177,7 @@ class KnownPlans(Collection[PlanKey]):
             key = plan_key(node.plan())
             yield key
             for action in node.queue:
-                yield key | {action.key}
+                yield key | set(action.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,12 +332,14 @@ def _option_view(option: Option) -> OptionView:
     )
 
 
-def best_node(state: State) -> Node:
-    """The node whose own candidate is the incumbent: the first opened among those that share the best reward."""
-    at = state.root
-    while at.own_reward != at.best_reward:
-        at = next(arm for arm in at.children if arm.best_reward == at.best_reward)
-    return at
+def step_outlooks(state: State) -> tuple[StepOutlook, ...]:
+    rows = [_step_outlook(state, step, digest) for digest, step in state.outlook.claims.items()]
+    return tuple(sorted(rows, key=lambda row: (-row.gain, row.step.key)))
+
+
+def _step_outlook(state: State, step: Action | Part, digest: int) -> StepOutlook:
+    expected, credit = expected_of(state, step), state.credits.get(digest)
+    return StepOutlook(step, expected.gain, expected.sd, expected.success, 0 if credit is None else credit.passed)
 
 
 def _closed(state: State, node: Node) -> bool:

@@ -7,6 +7,7 @@ when it no longer fits, and the text says that it was cut.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from ksearch.tree.views import ArmOutcome, NodeStatus
 from ksearch.worldmodel.beliefs import gain, success
 from ksearch.worldmodel.claims import ClaimScores
 from ksearch.worldmodel.document import Document, Kind, OperatorFacts
+from ksearch.worldmodel.memory import Knowledge, KnownTechnique
 from ksearch.worldmodel.types import Belief, SearchView, Stretch
 
 CHARACTERS_A_TOKEN = 3.5
@@ -76,6 +78,16 @@ def _cut(text: str, room: int) -> str:
     return "\n".join((*kept, CUT)) if kept else ""
 
 
+def inline(text: str) -> str:
+    """What others wrote, on one line and without fences: it can't pass for a heading, a task or the end of a quotation."""
+    return " ".join(unfenced(text).split())
+
+
+def unfenced(text: str) -> str:
+    """For the inside of a fence: nothing in it closes it."""
+    return re.sub("~{3,}", lambda found: " ".join(found[0]), text)
+
+
 def factor(nats: float) -> str:
     """A gain in nats as the factor that a person reads."""
     return f"{math.exp(nats):.2f}x"
@@ -90,7 +102,8 @@ def path_text(path: Iterable[Stretch]) -> str:
 def _stretch_text(index: int, step: Stretch) -> str:
     action = step.action
     measured = "not measured yet" if step.gain is None else f"measured {factor(step.gain)}"
-    return f"{index}. node {step.node}: {describe(action)}\n   {action.intent}\n   claimed {factor(action.gain_mean)}, {measured}"
+    what = f"{index}. node {step.node}: {describe(action)}\n   meant: {inline(action.intent)}"
+    return f"{what}\n   claimed {factor(action.gain_mean)}, {measured}"
 
 
 def describe(action: Action) -> str:
@@ -105,12 +118,12 @@ def outcomes_text(arms: Iterable[ArmOutcome], remarks: Mapping[NodeId, str]) -> 
 def _outcome_text(arm: ArmOutcome, remarks: Mapping[NodeId, str]) -> str:
     line = f"- node {arm.node}: {describe(arm.action)}: {_result(arm)} (claimed {factor(arm.action.gain_mean)}); {gist(arm.action.intent)}"
     remark = remarks.get(arm.node)
-    return line if remark is None else f"{line}\n  {remark}"
+    return line if remark is None else f"{line}\n  - {inline(remark)}"
 
 
 def gist(intent: str) -> str:
     """Enough of an intent to know one idea from another."""
-    text = " ".join(intent.split())
+    text = inline(intent)
     return text if len(text) <= GIST else text[:GIST].rpartition(" ")[0] + " ..."
 
 
@@ -138,12 +151,24 @@ def _belief_text(belief: Belief) -> str:
     return f"{line}, expected {factor(expected.mean)} ({factor(expected.mean - expected.sd)} to {factor(expected.mean + expected.sd)})"
 
 
+def knowledge_text(knowledge: Knowledge) -> str:
+    """Each with the runs that it comes from; lessons first, since a technique's name says less."""
+    lessons = [f"- {inline(lesson.text)} [{lesson.run}: {lesson.definition}, {lesson.about.hardware}]" for lesson in knowledge.lessons]
+    return "\n".join((*lessons, *map(_known_text, knowledge.techniques)))
+
+
+def _known_text(known: KnownTechnique) -> str:
+    tally = known.tally
+    mean = "" if not tally.gains else f", on average {factor(tally.gain_sum / tally.gains)}"
+    return f"- {tally.technique}: passed {tally.successes} of {tally.tries}{mean} [{', '.join(known.runs)}]"
+
+
 def document_text(document: Document) -> str:
     titles = {Kind.HYPOTHESIS: "Hypotheses", Kind.LESSON: "Lessons", Kind.QUESTION: "Open questions"}
     blocks = [] if document.operator is None else [operator_text(document.operator)]
     for kind, title in titles.items():
         if entries := document.of(kind):
-            lines = [f"- {e.id}: {e.text}{_refutation(e.refuted_by)}{_support(e.nodes)}" for e in entries]
+            lines = [f"- {e.id}: {inline(e.text)}{_refutation(e.refuted_by)}{_support(e.nodes)}" for e in entries]
             blocks.append("\n".join((f"{title}:", *lines)))
     return "\n".join(blocks)
 
@@ -152,13 +177,13 @@ def operator_text(facts: OperatorFacts) -> str:
     """The class, and by regime the least time that the device allows and what that comes from."""
     regimes = "; ".join(f"{r.name} ({r.weight:.0%} of the weight) {r.floor_us:.3g} us, {r.binds}" for r in facts.regimes)
     return (
-        f"Operator class {facts.op_class}. No kernel here takes less than {facts.floor_us:.3g} us over all workloads, bound by "
-        f"{facts.binds} (roofline plus one launch, ceilings {facts.counted}). By regime: {regimes}."
+        f"Operator class {facts.op_class or 'unknown'}. No kernel here takes less than {facts.floor_us:.3g} us over all workloads, "
+        f"bound by {facts.binds} (roofline plus one launch, ceilings {facts.counted}). By regime: {regimes}."
     )
 
 
 def _refutation(text: str) -> str:
-    return f" Refuted by: {text}" if text else ""
+    return f" Refuted by: {inline(text)}" if text else ""
 
 
 def _support(nodes: Sequence[NodeId]) -> str:

@@ -82,15 +82,24 @@ class Catalogue:
         """The configuration a plan stands for. Raises IllegalPlan for an unknown action or an unmet need."""
         config: dict[str, Value] = dict(self.defaults)
         for action in plan:
-            technique = self.by_key.get(action.key)
-            if technique is None or not _legal(technique, config):
-                raise IllegalPlan(f"{self.name}: {action.key} can't follow {[a.key for a in plan]}")
-            config.update(technique.sets)
+            for step in action.steps:
+                technique = self.by_key.get(step)
+                if technique is None or not _legal(technique, config):
+                    raise IllegalPlan(f"{self.name}: {step} can't follow {[a.key for a in plan]}")
+                config.update(technique.sets)
         return MappingProxyType(config)
 
     def outcome(self, config: Config) -> str:
         """One name for each configuration: what differs from the defaults, which therefore have the empty one."""
         return " ".join(f"{name}={value}" for name, value in sorted(config.items()) if value != self.defaults[name])
+
+    def holds(self, config: Config) -> bool:
+        """Whether the space has this configuration at all: legal steps lead to no other, but a merge of them might."""
+        return True
+
+    def is_legal(self, technique: Technique, config: Config) -> bool:
+        """Whether its needs are met and it would change the configuration."""
+        return _legal(technique, config) and any(config[name] != value for name, value in technique.sets.items())
 
     def legal(self, plan: Plan) -> tuple[Technique, ...]:
         """Techniques whose needs are met after `plan` and that would change its configuration."""
@@ -98,10 +107,7 @@ class Catalogue:
 
     def legal_from(self, config: Config) -> tuple[Technique, ...]:
         """Techniques whose needs a configuration meets and that would change it."""
-        return tuple(
-            technique for technique in self.techniques
-            if _legal(technique, config) and any(config[name] != value for name, value in technique.sets.items())
-        )
+        return tuple(technique for technique in self.techniques if self.is_legal(technique, config))
 
 
 def _legal(technique: Technique, config: Config) -> bool:

@@ -14,6 +14,7 @@ from ksearch.worldmodel.briefing import (
     describe,
     document_text,
     fit,
+    inline,
     outcomes_text,
     path_text,
     refusals_text,
@@ -97,20 +98,24 @@ def question_text(request: ProposeRequest, view: SearchView, budget_tokens: int)
     sections = [
         Section("Where the search stands", standing_text(view), whole=True),
         Section("The path to this kernel", path_text(view.path), whole=True),
-        Section("What the device allows", view.bounds, rank=1),
         Section("Tried below this kernel", outcomes_text(view.arms, view.remarks), rank=1),
         Section("Waiting to be tried below it", "\n".join(f"- {describe(action)}" for action in view.queued), rank=2),
-        Section("Unwanted: the user banned these", "\n".join(f"- {idea}" for idea in sorted(request.banned)), rank=1),
+        Section("Unwanted: the user banned these", "\n".join(f"- {inline(idea)}" for idea in sorted(request.banned)), rank=1),
         Section("Refused here", refusals_text(view), rank=2),
         Section("World model", document_text(view.document), rank=2),
-        Section("Edits of the world model that were not accepted last time", "\n".join(view.refused_edits), rank=5),
+        Section("Edits of the world model that were not accepted last time", _refused_edits(view), rank=5),
         Section("The path to the best kernel", _best_path(view), rank=3),
         Section("Tried beside it", outcomes_text(view.siblings, view.remarks), rank=3),
         Section("Techniques so far, everywhere", beliefs_text(view.beliefs), rank=4),
         Section("Elsewhere in the tree", outcomes_text(view.elsewhere, {}), rank=5),
+        Section("From earlier runs, on other kernels: priors, not measurements of this search", view.knowledge, rank=4),
         Section("How your claims did", scores_text(view.scores, view.honesty), rank=4),
     ]
     return fit(sections, budget_tokens) + "\n\n" + task
+
+
+def _refused_edits(view: SearchView) -> str:
+    return "\n".join(f"- {inline(reason)}" for reason in view.refused_edits)
 
 
 def _best_path(view: SearchView) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from ksearch.tree.types import Action, plan_key
 from ksearch.worldmodel.beliefs import gain, with_prior
 from ksearch.worldmodel.catalogue import Catalogue, Technique
+from ksearch.worldmodel.merging import merges
 from ksearch.worldmodel.types import Belief, Proposal, ProposeRequest
 
 ORIGIN = "playbook"
@@ -27,11 +28,12 @@ class PlaybookPlanner:
     name: str = ORIGIN
 
     def propose(self, request: ProposeRequest) -> tuple[Proposal, ...]:
-        """At most `request.count` proposals; empty when every legal step leads to a known plan."""
+        """At most `request.count` proposals; empty when every legal step leads to a known plan. Merges of known gains come first."""
         beliefs = {belief.technique: belief for belief in request.beliefs}
         actions = [replace(_revised(new, beliefs.get(new.id)), leads_to=outcome) for new, outcome in self._new(request)]
         actions.sort(key=lambda action: (-action.p_success * action.gain_mean, action.key))
-        return tuple(Proposal(action, ORIGIN) for action in actions[: request.count])
+        merging = merges(self.catalogue, request) if request.may_merge else ()
+        return tuple(Proposal(action, ORIGIN) for action in (*merging, *actions)[: request.count])
 
     def _new(self, request: ProposeRequest) -> Iterable[tuple[Technique, str]]:
         """Steps to configurations that no known plan stands for, each with the name of where it leads."""

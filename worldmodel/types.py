@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ksearch.tree.node import Refusal
 from ksearch.tree.types import Action, NodeId, Plan, PlanKey
-from ksearch.tree.views import ArmOutcome
+from ksearch.tree.views import ArmOutcome, StepOutlook
 from ksearch.worldmodel.claims import ClaimScores
 from ksearch.worldmodel.document import Document, Edit
 
@@ -103,8 +103,8 @@ class SearchView:
     """The run's limit of them."""
     together: int = 1
     """Candidates that are measured at about the same time."""
-    bounds: str = ""
-    """The least latency that the device allows, as text; empty where nothing is known of it."""
+    knowledge: str = ""
+    """What earlier runs taught, as text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +140,13 @@ class ProposeRequest:
     banned: frozenset[str] = frozenset()
     """Techniques and action keys that the user wants no more of; the tree refuses them too."""
     known_outcomes: Container[str] = ()
+    outlooks: tuple[StepOutlook, ...] = ()
+    """What is expected of each single step that was tried anywhere, the greatest gain first."""
+    honesty: float = 1.0
+    """How far claims of gains came true, 0 to 1: what is expected of a step never tried is that share of its claim."""
+    pair_chance: float = 1.0
+    """That two steps which pass alone pass together."""
+    may_merge: bool = True
 
 
 class Planner(Protocol):

@@ -1,10 +1,11 @@
-"""Policies measured against each other: tuning landscapes choose the alternative, held-out ones give the figures.
+r"""Policies measured against each other: tuning landscapes choose the alternative, held-out ones give the figures.
 
-Constants were chosen on the `TUNING` families and the recorded landscapes of `TUNING_OPERATORS`. Held-out are the `HELD_OUT`
+Constants are chosen on the `TUNING` families and the recorded landscapes of `TUNING_OPERATORS`. Held-out are the `HELD_OUT`
 families and every other recorded landscape in benchmarks/landscapes. The alternative is the policy, other than puct
 and its ablation puct-mean, that was cheapest on the tuning landscapes; the ratio to every policy is printed too.
 
-    python benchmarks/search_policy/bench_search_policy.py [--seeds 50] [--budget 200] [--processes 2] [--out FOLDER]
+    python benchmarks/search_policy/bench_search_policy.py [--seeds 50] [--budget 200] [--processes 2] \
+        [--policies LIST] [--near] [--out FOLDER]
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ from ksearch.landscapes.synthetic import HELD_OUT, TUNING
 from ksearch.tree import POLICIES
 
 RECORDED = Path(__file__).resolve().parents[1] / "landscapes"
-TUNING_OPERATORS = ("gemm",)
+TUNING_OPERATORS = ("gemm", "gdn_decode")
 PARALLEL = (1, 16, 64, 256)
+ABLATIONS = ("puct+merge=false", "puct+world_model=false", "evolution+merge=false")
+OWN = ("puct", "puct-mean", "flat")
+"""puct and its ablations: no alternatives to it."""
 
 
 def tuning_fields() -> list[Field]:
@@ -42,7 +46,7 @@ def recorded_fields(split: Split) -> list[Field]:
 
 
 def alternative(tuning: Comparison) -> str:
-    others = [policy for policy in tuning.policies if policy not in ("puct", "puct-mean")]
+    others = [policy for policy in tuning.policies if policy.split("+")[0] not in OWN]
     return min(others, key=lambda policy: tuning.geometric_costs[policy])
 
 
@@ -76,14 +80,18 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=200)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--skip-parallel", action="store_true")
+    parser.add_argument("--policies", default=",".join((*POLICIES, *ABLATIONS)))
+    parser.add_argument("--near", action="store_true", help="end each search once it is within 5 %% of the best: costs, no curves")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     console, result = Console(width=160), {}
     for split, fields in (("tuning", tuning_fields()), ("held-out", held_out_fields())):
-        scores = run_tasks(tasks_of(fields, list(POLICIES), options.seeds, options.budget), options.processes)
+        tasks = tasks_of(fields, options.policies.split(","), options.seeds, options.budget, stop_near=options.near)
+        scores = run_tasks(tasks, options.processes)
         comparison = compare(scores)
-        plot(scores, options.out / f"{split}.png")
+        if not options.near:
+            plot(scores, options.out / f"{split}.png")
         console.print(split)
         print_comparison(comparison, console)
         result[split] = comparison

@@ -20,7 +20,7 @@ SUSPICIOUS = 0.95
 GAIN_LN = math.log(1.03)
 """Gain that counts, when the whole interval of the contest's blocks lies above zero."""
 TIMED_CALLS = 8
-LIMITS = Limits(timeout_s=8.0, compile_s=240.0, total_s=90.0, memory_bytes=3 * 2**30)
+LIMITS = Limits(timeout_s=8.0, compile_s=240.0, total_s=180.0, memory_bytes=3 * 2**30)
 
 _numbers = itertools.count()
 

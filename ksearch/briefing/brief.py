@@ -10,6 +10,7 @@ from ksearch.coder.model.question import TASKS, prompt
 from ksearch.coder.types import Target
 from ksearch.definitions.schema import Definition
 from ksearch.judge.verdict import JudgedWorkload
+from ksearch.worldmodel.briefing import inline, unfenced
 from ksearch.worldmodel.planner import plan_prompt
 
 
@@ -26,13 +27,14 @@ def tasks() -> str:
 
 
 def _task(definition: Definition, target: Target, device_name: str) -> str:
-    constraints = [f"- {text}" for text in definition.constraints]
+    constraints = [f"- {inline(text)}" for text in definition.constraints]
     return "\n".join((
-        f"# The operator: {definition.name}", "", *((definition.description, "") if definition.description else ()),
+        f"# The operator: {definition.name}", "",
+        *((f"What it is: {inline(definition.description)}", "") if definition.description else ()),
         f"Device {device_name}; allowed languages: {', '.join(target.languages)}.", *signatures_text(definition, target.languages), "",
         "Tensors, in the order of the call:", *tensors_text(definition), "", f"Axes that vary: {', '.join(definition.var_axes)}.",
         *(("", "Constraints:", *constraints) if constraints else ()),
-        "", "Reference:", "~~~python", definition.reference.strip(), "~~~",
+        "", "Reference:", "~~~python", unfenced(definition.reference.strip()), "~~~",
     ))  # fmt: skip
 
 

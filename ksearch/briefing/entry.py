@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 
 from ksearch.definitions.schema import AxisConst, Definition, TensorSpec
+from ksearch.worldmodel.briefing import inline
 
 COMPILED, SCRIPTED = ("cuda", "cpp"), ("triton", "python")
 
@@ -59,4 +60,4 @@ def _extent(definition: Definition, axis: str) -> str:
 
 
 def _note(description: str | None) -> str:
-    return f"; {description}" if description else ""
+    return f"; {inline(description)}" if description else ""

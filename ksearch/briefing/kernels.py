@@ -11,6 +11,7 @@ from ksearch.briefing.verdicts import compiler_text, latency_text
 from ksearch.definitions.schema import Solution
 from ksearch.judge.verdict import Verdict
 from ksearch.store.events import BoundsKnown
+from ksearch.worldmodel.briefing import unfenced
 
 FENCE = {"py": "python", "cu": "cuda", "cuh": "cuda", "cpp": "cpp", "h": "cpp", "hpp": "cpp"}
 
@@ -28,5 +29,5 @@ def kernel_text(
         lines.append(f"Compiler: {report}.")
     for source in solution.sources:
         kind = FENCE.get(source.path.rpartition(".")[2], "")
-        lines += ["", f"File {source.path}:", f"~~~{kind}", source.content.rstrip("\n").replace("~~~", "~ ~ ~"), "~~~"]
+        lines += ["", f"File {source.path}:", f"~~~{kind}", unfenced(source.content.rstrip("\n")), "~~~"]
     return "\n".join(lines) + "\n"

@@ -9,6 +9,7 @@ from ksearch.definitions.schema import Definition, Workload
 from ksearch.judge.verdict import CompileReport, JudgedWorkload, Verdict, WorkloadResult
 from ksearch.report.text import us
 from ksearch.store.events import BoundsKnown, RegimeBound
+from ksearch.worldmodel.briefing import inline, unfenced
 
 LOG_CHARACTERS = 2_400
 REMARK_CHARACTERS = 220
@@ -21,9 +22,9 @@ def failure_text(verdict: Verdict, workloads: Mapping[str, str]) -> str:
     evidence = verdict.evidence
     lines = [f"Stage {verdict.stage or 'unknown'}: {verdict.status}."]
     if evidence is not None:
-        lines.append(f"The judge says: {_one_line(evidence.message)}")
-        lines += [f"Workload: {workloads.get(evidence.workload, evidence.workload)}"] if evidence.workload else []
-        lines += [f"Element: {_one_line(evidence.element)}"] if evidence.element else []
+        lines.append(f"The judge says: {inline(evidence.message)}")
+        lines += [f"Workload: {inline(workloads.get(evidence.workload, evidence.workload))}"] if evidence.workload else []
+        lines += [f"Element: {inline(evidence.element)}"] if evidence.element else []
     log = (evidence.log if evidence is not None else "") or (verdict.compile.log if verdict.compile is not None else "")
     if log.strip():
         lines += ["", fenced(relevant(log))]
@@ -34,7 +35,7 @@ def remark(message: str | None, stage: str | None) -> str | None:
     """One line on a failure, for lists."""
     if message is None:
         return None
-    text = _one_line(message)[:REMARK_CHARACTERS]
+    text = inline(message)[:REMARK_CHARACTERS]
     return text if stage is None or text.startswith(stage) else f"{stage}: {text}"
 
 
@@ -107,8 +108,4 @@ def compiler_text(report: CompileReport) -> str:
 
 def fenced(text: str) -> str:
     """Data that may hold anything, a fence of its own included."""
-    return "~~~\n" + text.replace("~~~", "~ ~ ~") + "\n~~~"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return "~~~\n" + unfenced(text) + "\n~~~"

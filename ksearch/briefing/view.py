@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from ksearch.briefing.verdicts import REMARK_CHARACTERS, remark
-from ksearch.report.text import us
-from ksearch.store.events import BoundsKnown
 from ksearch.store.fold import RunState
 from ksearch.tree import Tree
 from ksearch.tree.types import Action, NodeId
 from ksearch.tree.views import ArmOutcome, NodeView
+from ksearch.worldmodel.briefing import knowledge_text
 from ksearch.worldmodel.claims import Scored, score
 from ksearch.worldmodel.types import SearchView, Stretch
 
@@ -49,7 +48,7 @@ def search_view(state: RunState, node: NodeId, material: str = "", together: int
         evaluations=state.evaluations,
         most_evaluations=state.settings.budget.max_evaluations,
         together=together,
-        bounds=_bounds_text(state.bounds),
+        knowledge=knowledge_text(state.knowledge) if believing else "",
     )
 
 
@@ -111,12 +110,3 @@ def _remark(state: RunState, arm: ArmOutcome) -> str | None:
     answers = list(candidates[-1].verdicts.values()) if candidates else []
     said = remark(answers[-1].message, answers[-1].stage) if answers else None
     return None if said is None else f"judge: {said}"
-
-
-def _bounds_text(bounds: BoundsKnown | None) -> str:
-    """A kernel near its floor has nothing left to gain in that regime; a far one is asked why."""
-    if bounds is None:
-        return ""
-    source = "measured here" if bounds.source == "measured" else f"by its {bounds.source}"
-    each = "; ".join(f"{row.regime} {us(row.floor_us)} us, mostly {row.binds}" for row in bounds.regimes)
-    return f"No kernel can be faster than this ({source}): {each}."

@@ -25,7 +25,9 @@ def policy_command(
             help="Files *.landscape.json.xz or folders of them, synthetic families, or stored runs. Default: held-out synthetic families.",
         ),
     ] = None,
-    policies: Annotated[str, typer.Option(help="Policies, separated by commas.")] = "puct,puct-mean,greedy,evolution,best-of-n,random",
+    policies: Annotated[
+        str, typer.Option(help="Policies, separated by commas; settings of a run behind one: puct+merge=false.")
+    ] = "puct,puct-mean,greedy,evolution,best-of-n,random",
     seeds: Annotated[int, typer.Option(min=2, help="Searches for each policy and landscape.")] = 50,
     budget: Annotated[int, typer.Option(min=1, help="Evaluations for each search.")] = 200,
     evaluators: Annotated[int, typer.Option(min=1, max=256, help="Evaluators working in parallel, in simulated time.")] = 1,

@@ -7,7 +7,24 @@ from typing import Annotated
 
 import typer
 
-from ksearch.cli import bench, config, definitions, doctor, evaluate, inspect, profile, report, run, runs, steer, surrogate, ui, verify
+from ksearch.cli import (
+    bench,
+    config,
+    definitions,
+    doctor,
+    evaluate,
+    inspect,
+    memory,
+    modal,
+    profile,
+    report,
+    run,
+    runs,
+    steer,
+    surrogate,
+    ui,
+    verify,
+)
 from ksearch.errors import KsearchError
 
 app = typer.Typer(
@@ -43,9 +60,11 @@ for _group in (
     inspect,
     ui,
     evaluate,
+    modal,
     verify,
     profile,
     surrogate,
+    memory,
     bench,
     config,
     doctor,
@@ -59,5 +78,7 @@ def main() -> None:
     try:
         app()
     except KsearchError as error:
-        typer.echo(f"ksearch: {error}", err=True)
+        from ksearch.report.text import inert_lines
+
+        typer.echo("\n".join(inert_lines(f"ksearch: {error}")), err=True)  # it may name what a stranger's file says
         sys.exit(error.exit_code)

@@ -41,7 +41,10 @@ def run_command(
     model: Annotated[str | None, typer.Option(help="anthropic:MODEL, openai:MODEL or command:PROGRAM, for all roles.")] = None,
     world_model: Annotated[bool | None, typer.Option("--world-model/--no-world-model", help="Lessons and beliefs in prompts.")] = None,
     merging: Annotated[bool | None, typer.Option("--merge/--no-merge", help="Steps that combine two branches.")] = None,
-    policy: Annotated[str | None, typer.Option(help="puct, puct-mean, greedy, evolution, best-of-n, random or single-agent.")] = None,
+    memory: Annotated[
+        bool | None, typer.Option("--memory/--no-memory", help="Tell the planner what earlier runs taught, and remember this one.")
+    ] = None,
+    policy: Annotated[str | None, typer.Option(help="puct, puct-mean, flat, greedy, evolution, best-of-n, random or single-agent.")] = None,
     surrogate: Annotated[
         str | None, typer.Option(help="Who forecasts candidates: auto, none, neighbours, statistical, llm or ensemble.")
     ] = None,
@@ -53,8 +56,12 @@ def run_command(
     ] = None,
     evaluator: Annotated[
         str | None,
-        typer.Option(help="local; 'command:ssh box ksearch evaluate -'; bundle:FOLDER (for `ksearch evaluate FOLDER` anywhere); fake."),
+        typer.Option(
+            help="local; 'command:ssh box ksearch evaluate -'; bundle:FOLDER (for `ksearch evaluate FOLDER` anywhere); modal[:GPU]; "
+            "ray[:ADDRESS]; fake."
+        ),
     ] = None,
+    gpu: Annotated[str | None, typer.Option(help="The GPU to rent with --evaluator modal (else B200).")] = None,
     config: Annotated[str, typer.Option(help="A preset's name or a YAML file.")] = "default",
     assignments: Annotated[list[str] | None, typer.Option("--set", help="Set any setting: key=value, dotted (repeatable).")] = None,
     max_evaluations: Annotated[int | None, typer.Option(help="Stop after so many evaluations.")] = None,
@@ -86,9 +93,9 @@ def run_command(
         {
             "definition": definition, "dataset": dataset, "start": start, "baseline": baseline, "workloads": workloads,
             "objective": objective, "device": device, "languages": tuple(language or ()), "allow_libraries": allow_libraries,
-            "planner": planner, "coder": coder, "llm.model": model, "world_model": world_model, "merge": merging,
+            "planner": planner, "coder": coder, "llm.model": model, "world_model": world_model, "memory": memory, "merge": merging,
             "policy": policy, "surrogate": surrogate, "llm.surrogate_model": surrogate_model, "surrogate_budget": surrogate_budget,
-            "evaluator": evaluator, "seed": seed,
+            "evaluator": evaluator, "modal.gpu": gpu, "seed": seed,
             "budget.max_evaluations": max_evaluations, "budget.max_gpu_seconds": max_gpu_seconds, "budget.max_usd": max_usd,
             "budget.max_tokens": max_tokens, "budget.max_time_s": max_time, "evaluation.timeout_s": timeout,
         }

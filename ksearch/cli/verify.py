@@ -40,8 +40,9 @@ def attack_command(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     only: Annotated[list[str] | None, typer.Option(help="A hack (H01 to H48) or 'honest' (repeatable).")] = None,
     time_limit: Annotated[float | None, typer.Option(help="Seconds; what was not tried by then is told as not run (exit code 4).")] = None,
+    shard: Annotated[str, typer.Option(help="K/N: the K-th of N parts of the kernels, for several devices at once.")] = "1/1",
     json: Json = False,
 ) -> None:
     from ksearch.attack.command import attack
 
-    raise typer.Exit(attack(device, only or [], as_json=json, time_limit_s=time_limit))
+    raise typer.Exit(attack(device, only or [], as_json=json, time_limit_s=time_limit, shard=shard))

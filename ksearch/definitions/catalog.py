@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ValidationError
 
 from ksearch.definitions.schema import Definition, Workload
+from ksearch.definitions.untrusted import MAX_JSON_BYTES, first_problem, read_text
 from ksearch.errors import BadInput
 
 if TYPE_CHECKING:
@@ -55,19 +56,9 @@ def _bundled(name: str) -> Definition:
 def definition_file(path: Path) -> Definition:
     """A Definition from a JSON file; BadInput names the file and the field."""
     try:
-        return Definition.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise BadInput(f"can't read the definition {path}: {error.strerror}") from error
+        return Definition.model_validate_json(read_text(path, MAX_JSON_BYTES, follow=True))
     except ValidationError as error:
         raise BadInput(f"{path} is not a FlashInfer-Trace definition: {first_problem(error)}") from error
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first of pydantic's complaints on one line, with the field it is about."""
-    problem = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    message = str(problem["msg"])
-    return f"{where}: {message}" if where else message
 
 
 def all_definitions(dataset: Dataset | None = None) -> tuple[Definition, ...]:

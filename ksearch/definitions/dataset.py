@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ksearch.definitions.catalog import first_problem
 from ksearch.definitions.recorded import recorded_path, stays_inside
 from ksearch.definitions.schema import Definition, FromTheField, SafetensorsInput, Solution, Workload
+from ksearch.definitions.untrusted import first_problem, read_text
 from ksearch.errors import BadInput, Unavailable
 
 if TYPE_CHECKING:
@@ -46,6 +46,10 @@ class Trace(FromTheField):
     workload: Workload
     solution: str | None = None
     evaluation: Evaluation | None = None
+
+
+MAX_BYTES = 2**30
+"""Of one file: data sets have large ones, but none without end."""
 
 
 @dataclass(frozen=True)
@@ -131,15 +135,8 @@ def _parse(text: str, where: str, theirs: type[BaseModel], ours: type[Model]) ->
         raise BadInput(f"{where}: {first_problem(error)}") from error
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: can't be read ({error})") from error
-
-
 def _json_files(folder: Path, theirs: type[BaseModel], ours: type[Model]) -> list[tuple[Model, Path]]:
-    return [(_parse(_text(path), str(path), theirs, ours), path) for path in sorted(folder.rglob("*.json"))]
+    return [(_parse(read_text(path, MAX_BYTES, follow=True), str(path), theirs, ours), path) for path in sorted(folder.rglob("*.json"))]
 
 
 def _unique(kind: str, found: list[tuple[Any, Path]]) -> dict[str, Any]:
@@ -162,7 +159,7 @@ def _lines(folder: Path, theirs: type[BaseModel], check: Callable[[Trace, str], 
 
 def _numbered(folder: Path) -> Iterator[tuple[str, str]]:
     for path in sorted(folder.rglob("*.jsonl")):
-        for number, line in enumerate(_text(path).splitlines(), 1):
+        for number, line in enumerate(read_text(path, MAX_BYTES, follow=True).splitlines(), 1):
             if line.strip():
                 yield f"{path}:{number}", line
 

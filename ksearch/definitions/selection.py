@@ -9,10 +9,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ksearch.definitions.catalog import first_problem
 from ksearch.definitions.generate import check_axes
 from ksearch.definitions.regimes import judged, regime_of
 from ksearch.definitions.schema import Definition, Workload
+from ksearch.definitions.untrusted import MAX_JSON_BYTES, first_problem, read_text
 from ksearch.errors import BadInput
 from ksearch.judge.verdict import JudgedWorkload
 
@@ -76,7 +76,7 @@ def _members(definition: Definition, workloads: Sequence[Workload], name: str) -
 
 
 def _lines_of(path: Path) -> list[str]:
-    lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = [line.split("#")[0].strip() for line in read_text(path, MAX_JSON_BYTES, follow=True).splitlines()]
     if items := [line for line in lines if line]:
         return items
     raise BadInput(f"--workloads {path}: the file names no workload")
@@ -85,9 +85,9 @@ def _lines_of(path: Path) -> list[str]:
 def _own_lines(definition: Definition, path: Path) -> list[tuple[Workload, float]]:
     """Workloads a user wrote down: lines of FlashInfer-Trace, of this definition only."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"--workloads {path}: {error}") from error
+        lines = read_text(path, MAX_JSON_BYTES, follow=True).splitlines()
+    except BadInput as error:
+        raise BadInput(f"--workloads {error}") from error
     found = [_own_line(definition, line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
     uuids = [workload.uuid for workload, _ in found]
     if not found or len(set(uuids)) != len(uuids):

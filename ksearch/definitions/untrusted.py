@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from ksearch.errors import BadInput
 
 MAX_JSON_BYTES = 32 * 2**20
@@ -28,19 +30,23 @@ BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Controls that make an editor show other code than the compiler reads."""
 
 
-def read_text(path: Path, limit: int = MAX_FILE_BYTES) -> str:
-    """A plain file's text, UTF-8. Raises BadInput for anything else, without having read it."""
+def read_text(path: Path, limit: int = MAX_FILE_BYTES, *, follow: bool = False) -> str:
+    """A plain file's text, UTF-8. Raises BadInput for anything else, without having read it.
+
+    `follow` for a file that the user named, or of a data set: download caches are made of links.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, flags if follow else flags | os.O_NOFOLLOW)
     except OSError as error:
         reason = "is a symbolic link, which is not followed" if path.is_symlink() else (error.strerror or str(error)).lower()
         raise BadInput(f"{path}: {reason}") from error
     except ValueError as error:
         raise BadInput(f"{str(path)!r}: {error}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise BadInput(f"{path}: is no plain file")
     with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise BadInput(f"{path}: is no plain file")
         data = file.read(limit + 1)
     if len(data) > limit:
         raise BadInput(f"{path}: over the limit of {limit} bytes")
@@ -68,6 +74,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice in one object")
     return found
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing that is wrong with a document, and where: one line, of bounded length."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(map(str, first["loc"]))[:200]
+    return f"{place}: {first['msg']}"[:500] if place else str(first["msg"])[:500]
 
 
 def plain_files(folder: Path) -> Iterator[Path]:

@@ -79,4 +79,5 @@ PROBES = (
         ("flashinfer-bench",),
         lambda: library("flashinfer-bench", "flashinfer-bench", "pip install flashinfer-bench to exchange data with its own tools"),
     ),
+    Probe(("ray",), lambda: library("ray", "ray", "pip install 'ksearch-kernels[ray]' to evaluate on a Ray cluster")),
 )

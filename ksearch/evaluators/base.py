@@ -7,6 +7,7 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 from typing import Protocol
 
+from ksearch.devices import Device
 from ksearch.judge.verdict import Job, Verdict
 
 
@@ -44,6 +45,24 @@ def give(future: Future[Verdict], verdict: Verdict) -> None:
     """The answer to a job, unless it was answered meanwhile."""
     with contextlib.suppress(InvalidStateError):
         future.set_result(verdict)
+
+
+def mismatch(verdict: Verdict, job: Job) -> str | None:
+    """Why a verdict from elsewhere is not this job's; None when it is."""
+    from ksearch.judge.verdict import JUDGE_VERSION
+
+    if verdict.judge_version != JUDGE_VERSION:
+        return f"it is of judge version {verdict.judge_version}, this is {JUDGE_VERSION}"
+    if verdict.question != job.question:
+        return "it answers another job (candidate, definition, workloads or options differ)"
+    return None
+
+
+def other_device(verdict: Verdict, device: Device) -> str | None:
+    """Why a verdict's times can't stand beside this run's; None when they can. What failed before a device was opened names none."""
+    if verdict.device is None or device.kind == "cpu" or verdict.device.name == device.name:
+        return None
+    return f"it was measured on {verdict.device.name}, and this run is about {device.name}"
 
 
 def infrastructure_verdict(job: Job, message: str) -> Verdict:

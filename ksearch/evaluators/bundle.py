@@ -7,17 +7,20 @@ answered meanwhile is found.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from concurrent.futures import Future
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from ksearch.definitions.untrusted import MAX_JSON_BYTES, first_problem, read_text
 from ksearch.errors import BadInput
-from ksearch.evaluators.base import Capabilities, give, infrastructure_verdict
+from ksearch.evaluators.base import Capabilities, give, infrastructure_verdict, mismatch
 from ksearch.judge.batch import DESCRIPTION, JOB_SUFFIX, file_name, read_description, verdict_path, write_whole
 from ksearch.judge.description import Description
-from ksearch.judge.verdict import JUDGE_VERSION, Job, Status, Verdict
+from ksearch.judge.verdict import Job, Status, Verdict
 
 POLL_S = 0.5
 
@@ -43,9 +46,13 @@ class BundleEvaluator:
         with self._lock:
             if self._closing.is_set():
                 raise RuntimeError("the evaluator is closed")
-            if not path.exists():
-                write_whole(path, job.model_dump_json())
-            self._open[path] = (job, future)
+            try:
+                if not path.exists():
+                    write_whole(path, job.model_dump_json())
+            except OSError as error:
+                give(future, infrastructure_verdict(job, f"{path}: {error.strerror}"))
+            else:
+                self._open[path] = (job, future)
         return future
 
     def close(self) -> None:
@@ -62,7 +69,7 @@ class BundleEvaluator:
         before: set[Path] = set()
         while not self._closing.wait(POLL_S):
             with self._lock:
-                answered = {path for path in self._open if verdict_path(path).exists()}
+                answered = {path for path in self._open if os.path.lexists(verdict_path(path))}
             if answered and answered == before:
                 self._hand_over(answered)
             before = answered
@@ -77,23 +84,18 @@ class BundleEvaluator:
     def _taken(self, path: Path, job: Job) -> Verdict:
         """The verdict; a file that answers another question is put aside, and so is one without a verdict on the candidate."""
         try:
-            verdict = Verdict.model_validate_json(path.read_text(encoding="utf-8"))
-            problem = _mismatch(verdict, job)
-        except (OSError, ValidationError, UnicodeDecodeError) as error:
-            verdict, problem = infrastructure_verdict(job, ""), str(error).splitlines()[0]
+            verdict = Verdict.model_validate_json(read_text(path, MAX_JSON_BYTES))
+            problem = mismatch(verdict, job)
+        except ValidationError as error:
+            verdict, problem = infrastructure_verdict(job, ""), first_problem(error)
+        except BadInput as error:
+            verdict, problem = infrastructure_verdict(job, ""), str(error)
         if problem is not None:
             verdict = infrastructure_verdict(job, f"{path.name} is refused: {problem}")
         if verdict.status is Status.INFRASTRUCTURE and not verdict.final:
-            path.replace(path.with_suffix(".refused"))
+            with contextlib.suppress(OSError):
+                path.replace(path.with_suffix(".refused"))
         return verdict
-
-
-def _mismatch(verdict: Verdict, job: Job) -> str | None:
-    if verdict.judge_version != JUDGE_VERSION:
-        return f"it is of judge version {verdict.judge_version}, this is {JUDGE_VERSION}"
-    if verdict.question != job.question:
-        return "it answers another job (candidate, definition, workloads or options differ)"
-    return None
 
 
 def description_of(folder: Path) -> Description:

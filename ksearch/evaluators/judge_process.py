@@ -25,8 +25,8 @@ class JudgeProcess(LineProcess):
 
     def kill(self) -> None:
         """End it and all it started; safe from any thread, more than once."""
+        lifeline, self._lifeline = self._lifeline, -1
         with contextlib.suppress(OSError):
-            os.close(self._lifeline)
-        self._lifeline = -1
+            os.close(lifeline)
         super().kill()
         drop_scratch(self.pid)

@@ -10,6 +10,7 @@ from typing import IO
 
 from pydantic import ValidationError
 
+from ksearch.evaluators.base import mismatch
 from ksearch.judge.verdict import Job, Verdict
 
 GRACE_S = 120.0
@@ -38,9 +39,12 @@ class LineProcess:
         """Blocks until the verdict. Raises JudgeLost."""
         line = self.ask(job.model_dump_json(), job.limits.total_s + job.limits.compile_s + GRACE_S)
         try:
-            return Verdict.model_validate_json(line)
+            verdict = Verdict.model_validate_json(line)
         except ValidationError as error:
             raise JudgeLost(f"the judge answered {line[:500]!r}") from error
+        if (problem := mismatch(verdict, job)) is not None:
+            raise JudgeLost(f"the judge's answer is not this job's: {problem}")
+        return verdict
 
     def ask(self, line: str, limit_s: float) -> bytes:
         """One line for one line. Raises JudgeLost; a process over the limit is killed."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from itertools import groupby
+from typing import Protocol
 
 from ksearch.errors import KsearchError
 from ksearch.forecasting.history import History
@@ -17,10 +18,12 @@ from ksearch.surrogates.types import Forecast, Forecaster, Sample, forecast_many
 
 @dataclass(frozen=True, slots=True)
 class Forecasts:
-    """Answers in the order asked, each with the parent's reward that it refers to. `known`: this run's outcomes learnt from by then."""
+    """Answers in the order asked, each with the parent's reward that it refers to. `known`: of this run's outcomes, how many each
+    rests on.
+    """
 
     rows: tuple[tuple[Forecast | None, float | None], ...]
-    known: int
+    known: tuple[int, ...]
 
 
 class Samples(Protocol):
@@ -31,8 +34,13 @@ class Samples(Protocol):
     def asked(self, numbers: Iterable[int]) -> tuple[Sample, ...]: ...
 
 
-Question: TypeAlias = tuple[tuple[Sample, ...], tuple[Sample, ...], int]
-"""What was judged since the last one, what is asked about, and how many of this run's outcomes are known by then."""
+@dataclass(frozen=True, slots=True)
+class Question:
+    """`news`: what was judged since the question before. `asked`: candidates that may know as much, and no more."""
+
+    news: tuple[Sample, ...]
+    asked: tuple[Sample, ...]
+    known: int
 
 
 @dataclass
@@ -54,25 +62,34 @@ class ForecastDesk:
 
     def ask(self, state: RunState, samples: Samples, candidates: Sequence[int]) -> Future[Forecasts]:
         """Samples are made here, in the thread that owns the state; fitting and asking happen in the desk's own."""
-        return self._pool.submit(self._answer, *self._question(state, samples, candidates))
+        return self._pool.submit(self._answer, self._questions(state, samples, candidates))
 
     def answer(self, state: RunState, samples: Samples, candidates: Sequence[int]) -> Forecasts:
         """The same, waited for."""
-        return self._answer(*self._question(state, samples, candidates))
+        return self._answer(self._questions(state, samples, candidates))
 
-    def _question(self, state: RunState, samples: Samples, candidates: Sequence[int]) -> Question:
+    def _questions(self, state: RunState, samples: Samples, candidates: Sequence[int]) -> list[Question]:
+        """Those that may know equally much are asked about together. A forecast rests on what was judged when its candidate was
+        written, so that it is the same whenever it is asked for."""
         assert state.surrogate is not None
-        news = samples.judged(state.surrogate.judged[self._learnt :])
-        self._learnt = len(state.surrogate.judged)
-        past = () if self._begun else self.history.samples
-        self._begun = True
-        return (*past, *news), samples.asked(candidates), self._learnt
+        questions = []
+        for known, numbers in groupby(candidates, lambda number: max(self._learnt, state.surrogate.may_know(number))):  # type: ignore[union-attr]
+            news = samples.judged(state.surrogate.judged[self._learnt : known])
+            past = () if self._begun else self.history.samples
+            self._learnt, self._begun = known, True
+            questions.append(Question((*past, *news), samples.asked(numbers), known))
+        return questions
 
-    def _answer(self, news: Sequence[Sample], asked: Sequence[Sample], known: int) -> Forecasts:
-        for sample in news:
-            self.forecaster.learn(sample)
-        said = self._said(asked)
-        return Forecasts(tuple((forecast, sample.parent_reward) for forecast, sample in zip(said, asked, strict=True)), known)
+    def _answer(self, questions: Sequence[Question]) -> Forecasts:
+        rows: list[tuple[Forecast | None, float | None]] = []
+        known: list[int] = []
+        for question in questions:
+            for sample in question.news:
+                self.forecaster.learn(sample)
+            said = self._said(question.asked)
+            rows += [(forecast, sample.parent_reward) for forecast, sample in zip(said, question.asked, strict=True)]
+            known += [question.known] * len(question.asked)
+        return Forecasts(tuple(rows), tuple(known))
 
     def _said(self, asked: Sequence[Sample]) -> tuple[Forecast | None, ...]:
         """Nothing, where a model can't be asked: the candidates are measured and the search goes on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ksearch.records.beliefs import EntryRecord
 from ksearch.records.model import CandidateRecord, NodeRecord, Record, TechniqueRecord
 from ksearch.records.reading import StoredRun
 from ksearch.report.page.details import kernel_detail
@@ -29,6 +30,8 @@ class Beliefs(Record):
     evaluations: int
     honesty: float | None
     techniques: tuple[TechniqueRecord, ...]
+    document: tuple[EntryRecord, ...] = ()
+    """What the planner had written down by then: hypotheses, lessons, questions."""
 
 
 def look_at(run: StoredRun, node: int) -> Look:
@@ -50,4 +53,5 @@ def beliefs_before(run: StoredRun, node: int) -> Beliefs:
     told = run.node(node)
     first = min((run.ticket(number).issued_seq for number in told.tickets), default=told.seq or None)
     head = run.head(None if first is None else first - 1)
-    return Beliefs(seq=head.seq, evaluations=head.evaluations, honesty=head.honesty, techniques=run.techniques())
+    document = head.world_model_history[-1].entries if head.world_model_history else ()
+    return Beliefs(seq=head.seq, evaluations=head.evaluations, honesty=head.honesty, techniques=run.techniques(), document=document)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ksearch.report.text import clipped, inert, inert_lines, nats, percent, us
+from ksearch.report.text import clipped, inert, inert_lines, named, nats, percent, ratio, us
 
 if TYPE_CHECKING:  # the program's first picture waits for what is imported here
     from ksearch.inspector.looks import Beliefs, Look
@@ -36,14 +36,14 @@ def head_text(head: Head, reading: tuple[int, int] | None = None) -> Text:
     if reading is not None:
         state = f"reading the log: event {reading[0]:,} of {reading[1]:,}"
     text = Text.assemble(
-        (inert(head.run), "bold"), f"  {inert(head.definition)} on {inert(head.device_name)}  ", (state, "cyan"), f"  {head.nodes} plans\n"
+        (named(head.run), "bold"), f"  {named(head.definition)} on {named(head.device_name)}  ", (state, "cyan"), f"  {head.nodes} plans\n"
     )
     best = head.incumbent
     if best is None:
         text.append("no incumbent yet\n", "yellow")
     else:
         timer = "" if head.timer is None else f", timer {inert(head.timer)}"
-        text.append(f"incumbent {us(best.latency_us)} us, {best.speedup:.2f}x over {us(best.baseline_us)} us", "bold green")
+        text.append(f"incumbent {us(best.latency_us)} us, {ratio(best.speedup)} over {us(best.baseline_us)} us", "bold green")
         text.append(f"  #{best.node}, promoted on the full set{timer}\n")
     return text.append_text(Text("   ").join(_budget(name, row, head) for name, row in head.budget.items()))
 
@@ -70,9 +70,16 @@ def branch_label(branch: Branch) -> Text:
     gain = "" if branch.gain is None else f"{nats(branch.gain)} "
     stage = f"  [{inert(branch.failed_stage or '')}]" if branch.status == "closed" else ""
     counts = f"  N {branch.N}{' …' if branch.O else ''}" if branch.N or branch.O else ""
-    name = clipped(inert(branch.key), 80)
-    pieces = ((f"{mark}#{branch.node} ", style), (numbers, "cyan"), gain, (name, style), (stage, "red"), (counts, "dim"))
+    name, target = _step(branch.key)
+    pieces = ((f"{mark}#{branch.node} ", style), (numbers, "cyan"), gain, (name, style), (stage, "red"), (counts, "dim"), (target, "dim"))
     return Text.assemble(*pieces, ("  pinned" if branch.pinned else "", "bold"), no_wrap=True)
+
+
+def _step(key: str) -> tuple[str, str]:
+    """What tells plans apart comes first: technique and parameter, then the target."""
+    technique, _, rest = key.partition("|")
+    target, _, parameter = rest.rpartition("|")
+    return clipped(inert(f"{technique} {parameter}".rstrip()), 80), f"  {clipped(inert(target), 60)}" if target else ""
 
 
 # ---------------------------------------------------------------------------------------------- one node
@@ -123,7 +130,7 @@ def _kernel(look: Look) -> Iterator[Text]:
     shown = look.shown
     if shown is None:
         return
-    yield Text(f"candidate {shown.id}  {shown.language}, by {inert(shown.origin)}  {inert(shown.name)}")
+    yield Text(f"candidate {shown.id}  {named(shown.language)}, by {named(shown.origin)}  {named(shown.name)}")
     if shown.twin is not None:
         yield Text(f"the same code as candidate {shown.twin}: its verdicts stand for both", "dim")
     if shown.forecast is not None:
@@ -157,7 +164,7 @@ def _latencies(look: Look) -> Iterator[Text]:
         yield Text(f"{inert(regime.regime)}  {regime.workloads} workloads, {regime.weight:.0%} of the objective")
         rows = (("baseline", regime.baseline_us, "dim"), ("kernel", regime.latency_us, "green"), ("floor", regime.floor_us, "blue"))
         for name, value, style in rows:
-            yield _latency_row(name, value, style, low, high, regime.baseline_us)
+            yield _latency_row(name, value, style, low, high, regime)
     yield from _paired(evaluation)
 
 
@@ -166,12 +173,20 @@ def _scale(regimes: Iterable[RegimeLatency]) -> tuple[float, float]:
     return min(known, default=1.0) / 2, max(known, default=2.0)
 
 
-def _latency_row(name: str, value: float | None, style: str, low: float, high: float, baseline: float | None) -> Text:
+def _latency_row(name: str, value: float | None, style: str, low: float, high: float, regime: RegimeLatency) -> Text:
     if value is None:
         return Text(f"  {name:<9} {'not known'}", "dim")
     share = math.log(value / low) / math.log(high / low) if high > low and value > 0 else 1.0
-    ratio = f"  {baseline / value:.2f}x" if baseline and name != "baseline" else ""
-    return Text.assemble(f"  {name:<9} ", (bar(share, BAR), style), f" {us(value)} us{ratio}")
+    note = _against(regime) if name == "kernel" else ""
+    return Text.assemble(f"  {name:<9} ", (bar(share, BAR), style), f" {us(value):>7} us", (note, "dim"))
+
+
+def _against(regime: RegimeLatency) -> str:
+    """The kernel beside the baseline and what the device allows."""
+    if not regime.latency_us:
+        return ""
+    over = f"  {ratio(regime.baseline_us / regime.latency_us)}" if regime.baseline_us else ""
+    return over + (f", {ratio(regime.latency_us / regime.floor_us)} the floor" if regime.floor_us else "")
 
 
 def _paired(evaluation: EvaluationDetail) -> Iterator[Text]:
@@ -262,7 +277,26 @@ def beliefs_pane(beliefs: Beliefs) -> RenderableType:
             nats(row.measured_gain), str(row.measured),
         )  # fmt: skip
     title = Text(f"before the search first turned to it: after {beliefs.evaluations} evaluations{honesty}", "bold")
-    return Group(title, Text(), table if beliefs.techniques else Text("nothing was known yet: the catalogue's priors alone", "dim"))
+    known = table if beliefs.techniques else Text("nothing was known yet: the catalogue's priors alone", "dim")
+    return Group(title, Text(), known, Text(), *_document(beliefs))
+
+
+_HEADINGS = {"hypothesis": "hypotheses", "lesson": "lessons", "question": "open questions"}
+
+
+def _document(beliefs: Beliefs) -> Iterator[Text]:
+    """What the planner had written down by then."""
+    if not beliefs.document:
+        yield Text("the planner had written no hypotheses, lessons or questions by then", "dim")
+    for kind, heading in _HEADINGS.items():
+        entries = [entry for entry in beliefs.document if entry.kind == kind]
+        if entries:
+            yield Text(heading, "bold")
+        for entry in entries:
+            rests = "".join(f" #{cited.node}" for cited in entry.evidence)
+            yield Text.assemble((f"{inert(entry.id)} ", "cyan"), inert(entry.text), (f"  rests on{rests}" if rests else "", "dim"))
+            if entry.refuted_by:
+                yield Text(f"   refuted by: {inert(entry.refuted_by)}", "dim")
 
 
 def story_pane(lines: Iterable[str]) -> Text:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from ksearch.errors import BadInput
+from ksearch.definitions.untrusted import MAX_JSON_BYTES, first_problem, read_text
+from ksearch.errors import BadInput, Unavailable, printable
 from ksearch.judge.description import Description, describe
 from ksearch.judge.judge import Judge
 from ksearch.judge.offers import Judged, next_offer
@@ -37,10 +38,11 @@ def write_description(folder: Path | None) -> None:
 
 def read_description(folder: Path) -> Description:
     """Raises BadInput."""
+    path = folder / DESCRIPTION
     try:
-        return Description.model_validate_json((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    except (OSError, ValidationError, UnicodeDecodeError) as error:
-        raise BadInput(f"{folder / DESCRIPTION}: {str(error).splitlines()[0]}") from error
+        return Description.model_validate_json(read_text(path))
+    except ValidationError as error:
+        raise BadInput(f"{path}: {first_problem(error)}") from error
 
 
 def evaluate_file(path: Path, *, seed: int | None, dataset: str | None) -> None:
@@ -61,7 +63,7 @@ def evaluate_folder(folder: Path, *, seed: int | None, again: bool, dataset: str
     paths = sorted(folder.glob(f"*{JOB_SUFFIX}"))
     if not paths:
         raise BadInput(f"{folder}: no file named *{JOB_SUFFIX} in it")
-    jobs = [(path, at_home(read_job(path, seed), dataset)) for path in paths if again or not verdict_path(path).exists()]
+    jobs = [(path, at_home(read_job(path, seed), dataset)) for path in paths if again or not _judged(path)]
     verdicts = private_stdout()
     hide_memory()
     judge = Judge()
@@ -77,13 +79,13 @@ def judge_folder(folder: Path, jobs: Sequence[tuple[Path, Job]], judge: Callable
     """Judge the jobs, then the promotions that better candidates of the folder were offered; a line on each."""
     for path, job in jobs:
         verdict = judge(job)
-        write_whole(verdict_path(path), verdict.model_dump_json() + "\n")
-        yield f"{path.name}: {verdict.status}"
+        _write_verdict(path, verdict.model_dump_json() + "\n")
+        yield printable(f"{path.name}: {verdict.status}")
     while (promotion := next_promotion(folder)) is not None:
         path = folder / f"{file_name(promotion)}{JOB_SUFFIX}"
         verdict = judge(promotion)
         write_whole(path, promotion.model_dump_json())
-        write_whole(verdict_path(path), verdict.model_dump_json() + "\n")
+        _write_verdict(path, verdict.model_dump_json() + "\n")
         won = verdict.paired is not None and verdict.paired.promoted
         yield f"{path.name}: {verdict.status}, {'promoted' if won else 'not promoted'}"
 
@@ -98,8 +100,8 @@ def next_promotion(folder: Path) -> Job | None:
     """Read off the folder alone, so that a place that was interrupted goes on where it was."""
     judged = []
     for path in sorted(folder.glob(f"*{JOB_SUFFIX}")):
-        if verdict_path(path).exists():
-            verdict = Verdict.model_validate_json(verdict_path(path).read_text(encoding="utf-8"))
+        if _judged(path):
+            verdict = Verdict.model_validate_json(read_text(verdict_path(path), MAX_JSON_BYTES))
             judged.append(Judged(read_job(path, None), verdict))
     return next_offer(judged)
 
@@ -108,18 +110,38 @@ def verdict_path(job_path: Path) -> Path:
     return job_path.with_name(job_path.name.removesuffix(JOB_SUFFIX) + VERDICT_SUFFIX)
 
 
-def read_job(path: Path, seed: int | None) -> Job:
+def _judged(job_path: Path) -> bool:
+    """Raises BadInput where something else than a verdict has its name."""
+    path = verdict_path(job_path)
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise BadInput(f"{path}: is no plain file")
+    return path.exists()
+
+
+def _write_verdict(job_path: Path, text: str) -> None:
+    """Raises Unavailable: what was judged before stays, and the next call goes on from there."""
     try:
-        job = Job.model_validate_json(path.read_text(encoding="utf-8"))
+        write_whole(verdict_path(job_path), text)
     except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}") from error
-    except (ValidationError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is no job: {str(error).splitlines()[0]}") from error
+        raise Unavailable(f"{verdict_path(job_path)}: {error.strerror}; the verdicts before it are written, run it again") from error
+
+
+def read_job(path: Path, seed: int | None) -> Job:
+    """Raises BadInput, for links and special files before they are read."""
+    try:
+        job = Job.model_validate_json(read_text(path, MAX_JSON_BYTES))
+    except ValidationError as error:
+        raise BadInput(f"{path} is no job: {first_problem(error)}") from error
     return job if seed is None else job.model_copy(update={"seed": seed})
 
 
 def write_whole(path: Path, text: str) -> None:
-    """The file appears with all its text or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    """The file appears with all its text or not at all; nothing that stands in the folder already is written through."""
+    partial = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with open(partial, "x", encoding="utf-8") as file:
+            file.write(text)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -30,6 +30,8 @@ from ksearch.judge.oracles import Oracle
 from ksearch.judge.oracles.base import Errors
 from ksearch.judge.paired import Contest, Times, Watch, cpu_sentinel, cuda_sentinel, pair
 from ksearch.judge.runner_handle import RunnerDied, RunnerError, RunnerTimeout
+from ksearch.judge.sanitizer import LIMIT_S as SANITIZER_S
+from ksearch.judge.sanitizer import find_sanitizer, sanitize
 from ksearch.judge.seeds import Seeds
 from ksearch.judge.session import Session
 from ksearch.judge.sessions import kind_of, open_session
@@ -64,6 +66,7 @@ class Progress:
     layers: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
     hidden: Literal["full", "partial", "none"] = "none"
+    sanitizer: str | None = None
     errors: dict[str, Errors] = field(default_factory=dict)
     times: dict[str, Timing] = field(default_factory=dict)
     baseline: dict[str, float] = field(default_factory=dict)
@@ -154,11 +157,22 @@ class Cascade:
         try:
             self.progress.layers = session.runner.layers
             self._check(session)
+            if self.job.kind == "promote" and self.bench.device.cuda:
+                session.runner.stop()
+                self._sanitize(compiled.artefact)
             self.progress.times = self.bench.clock.time(self.checker, session, self._workloads, self.job.timed_calls)
             self._refuse_impossible()
             self._refuse_libraries(session)
         finally:
             session.close()
+
+    def _sanitize(self, artefact: Path | None) -> None:
+        """On the smallest workload, the runner standing still: it takes a context of its own, and tens of times a call's time."""
+        workload = smallest(self._workloads)
+        found = sanitize(find_sanitizer(), self.job, workload, artefact, min(SANITIZER_S, max(1.0, self.remaining_s / 4)))
+        self.progress.sanitizer = found.standing
+        if found.error is not None:
+            raise StageFailure(Status.RUNTIME_ERROR, Stage.SANITIZER, found.error, workload=workload.uuid, log=found.log[-16_384:])
 
     def _refuse_impossible(self) -> None:
         """A time below the physical floor is an accusation: whatever was measured, it was not the work."""

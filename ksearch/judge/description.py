@@ -20,10 +20,10 @@ class Description(Frozen):
     judge_version: str
     devices: tuple[DeviceFacts, ...]
 
-    def device(self, wanted: str, whose: str) -> Device:
+    def device(self, wanted: str, whose: str, remedy: str = "install the same ksearch there") -> Device:
         """As `devices.resolve`, of the machine described. Raises BadInput, also for a judge of another version."""
         if self.judge_version != JUDGE_VERSION:
-            raise BadInput(f"{whose}: its judge has version {self.judge_version}, this one {JUDGE_VERSION}; install the same ksearch there")
+            raise BadInput(f"{whose}: its judge has version {self.judge_version}, this one {JUDGE_VERSION}; {remedy}")
         cuda = [facts for facts in self.devices if facts.spec != "cpu"]
         first = "cpu" if wanted == "auto" and not cuda else "cuda:0" if wanted in ("auto", "cuda") else wanted
         for facts in self.devices:

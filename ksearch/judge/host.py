@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,6 +121,7 @@ def spawn(nursery: Nursery, plan: WallPlan, memory_bytes: int) -> Runner:
     return runner
 
 
+DYING_S = 2.0
 SCRATCH_PREFIX = "ksearch-scratch-"
 
 
@@ -130,9 +132,13 @@ def new_scratch() -> Path:
     return Path(tempfile.mkdtemp(dir=parent))
 
 
-def drop_scratch(judge: int | None = None) -> None:
-    """A judge's folder, when it is done: this process's, or one's that was ended."""
-    shutil.rmtree(Path(tempfile.gettempdir()) / f"{SCRATCH_PREFIX}{judge or os.getpid()}", ignore_errors=True)
+def drop_scratch(pid: int | None = None) -> None:
+    """This process's folder when it is done, or that of a judge that was killed. Its runners die with it, which takes a moment."""
+    folder = Path(tempfile.gettempdir()) / f"{SCRATCH_PREFIX}{os.getpid() if pid is None else pid}"
+    deadline = time.monotonic() + DYING_S
+    while folder.exists() and time.monotonic() < deadline:
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.01 if folder.exists() else 0)
 
 
 def sweep_scratch() -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ksearch.definitions.generate import fresh_values, make_inputs
 from ksearch.definitions.schema import Definition, Workload
+from ksearch.errors import BadInput
+from ksearch.judge.host import HostFailure
 
 
 class InputSource:
-    """Inputs of one workload. `new` makes everything anew; `next` is cheaper: it keeps what real use keeps (weights), but for two
-    rows that change places, so that what was kept of them from the call before is wrong."""
+    """Inputs of one workload. `new` makes everything anew; `next` is cheaper: of what real use keeps (weights), two rows change
+    places, and in every row a few values do, so that what was kept of any part from the call before is wrong."""
 
     def __init__(self, definition: Definition, workload: Workload, device: str, dataset_root: str | None) -> None:
         self.definition = definition
@@ -21,12 +24,26 @@ class InputSource:
         self.dataset_root = dataset_root
 
     def new(self, seed: int) -> tuple[Any, ...]:
-        return make_inputs(self.definition, self.workload, seed, self.device, self.dataset_root)
+        """Raises BadInput for a workload that can't be, HostFailure where memory is lacking."""
+        with _told_apart(self.workload):
+            return make_inputs(self.definition, self.workload, seed, self.device, self.dataset_root)
 
     def next(self, inputs: Sequence[Any], seed: int) -> tuple[Any, ...]:
-        """The given tensors stay as they are."""
-        values = fresh_values(self.definition, self.workload, inputs, seed, self.dataset_root)
-        return tuple(swapped(value, seed) if value is before else value for value, before in zip(values, inputs, strict=True))
+        """As `new`; the given tensors stay as they are."""
+        with _told_apart(self.workload):
+            values = fresh_values(self.definition, self.workload, inputs, seed, self.dataset_root)
+            return tuple(stirred(value, seed) if value is before else value for value, before in zip(values, inputs, strict=True))
+
+
+@contextmanager
+def _told_apart(workload: Workload) -> Iterator[None]:
+    """Sizes that no tensor can have are the workload's fault, all else that torch raises (memory, the driver) is the machine's."""
+    try:
+        yield
+    except (RuntimeError, MemoryError, OverflowError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        message = f"workload {workload.uuid}: its inputs can't be made here: {reason}"
+        raise BadInput(message) if "overflow" in reason else HostFailure(message) from error
 
 
 CHANGES = ("all values", "inner values", "two rows")
@@ -58,6 +75,31 @@ def swapped(value: Any, seed: int) -> Any:
     out = value.clone()
     flat, source = out.view(torch.uint8).reshape(rows, -1), value.contiguous().view(torch.uint8).reshape(rows, -1)
     flat[first], flat[second] = source[second], source[first]
+    return out
+
+
+STIRRED = 3
+"""Values exchanged between the two rows of a pair: enough to make a product with either wrong by more than rounding."""
+
+
+def stirred(value: Any, seed: int) -> Any:
+    """`swapped`; and rows pair up at random, each pair exchanging a few values at places drawn for it.
+
+    Work kept from the call before then has to be done again for every row, and nothing less than reading all of a row shows
+    whether it was among those that changed where one looked. Legal values stay legal: they keep their column.
+    """
+    import torch
+
+    out = swapped(value, seed)
+    if out is value or not value.is_floating_point() or value.dim() < 2:
+        return out
+    rows, width = _rows(value), value.shape[-1]
+    generator = torch.Generator().manual_seed(seed % 2**63)
+    order = torch.randperm(rows, generator=generator)[: rows // 2 * 2].reshape(2, -1, 1).expand(-1, -1, STIRRED)
+    columns = torch.randint(0, width, (rows // 2, STIRRED), generator=generator)
+    first, second = ((order[side] * width + columns).reshape(-1).to(value.device) for side in (0, 1))
+    raw = out.view(torch.uint8).reshape(-1, value.element_size())
+    raw[first], raw[second] = raw[second], raw[first]
     return out
 
 

@@ -148,6 +148,7 @@ def _common(job: Job, cascade: Cascade) -> dict[str, Any]:
         "isolation": progress.layers,
         "libraries": progress.libraries,
         "hidden": progress.hidden,
+        "sanitizer": progress.sanitizer,
         "device_seconds": progress.device_s,
     }
 

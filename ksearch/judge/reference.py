@@ -34,8 +34,11 @@ class Reference:
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
         namespace: dict[str, Any] = {"__name__": "reference"}
-        exec(compile(definition.reference, f"<reference of {definition.name}>", "exec"), namespace)  # noqa: S102 - the user's own text
-        self._run: Callable[..., Any] = namespace["run"]
+        try:
+            exec(compile(definition.reference, f"<reference of {definition.name}>", "exec"), namespace)  # noqa: S102 - the user's own text
+            self._run: Callable[..., Any] = namespace["run"]
+        except Exception as error:
+            raise ReferenceFailed(f"the reference of {definition.name} can't be loaded: {type(error).__name__}: {error}") from error
 
     def as_written(self, inputs: Sequence[Any]) -> Outputs:
         """Outputs in the declared dtypes. Raises ReferenceFailed."""
@@ -65,6 +68,17 @@ class Reference:
         if not types & {"bfloat16", "float16", "float8_e4m3fn", "float8_e5m2"}:
             return None
         return self._recast(inputs, torch.float16 if "float16" in types else torch.bfloat16)
+
+    def with_rounded_products(self, inputs: Sequence[Any], bits: int) -> Outputs | None:
+        """As written, the float32 operands of matrix products rounded to `bits` of mantissa as tensor cores take them (tf32: 10,
+        bfloat16: 7); sums in float32. None where the text fails."""
+        import torch
+
+        try:
+            with torch.no_grad(), _products_rounded_to(bits):
+                return self._outputs(self._run(*inputs))
+        except Exception:  # noqa: BLE001 - as for `_recast`
+            return None
 
     def _recast(self, inputs: Sequence[Any], target: torch.dtype) -> Outputs | None:
         import torch
@@ -138,3 +152,36 @@ def _every_float_is(target: torch.dtype) -> Iterator[None]:
             yield
     finally:
         torch.set_default_dtype(before)
+
+
+PRODUCTS = frozenset({"matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "einsum", "linear", "addmm", "baddbmm"})
+
+
+@contextmanager
+def _products_rounded_to(bits: int) -> Iterator[None]:
+    """Within: float32 operands of matrix products are rounded to nearest even."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    def rounded(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return type(value)(map(rounded, value))
+        return _to_mantissa(value, bits) if isinstance(value, torch.Tensor) and value.dtype == torch.float32 else value
+
+    class Rounded(TorchFunctionMode):  # type: ignore[misc]
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            given = [rounded(value) for value in args] if getattr(func, "__name__", "") in PRODUCTS else args
+            return func(*given, **(kwargs or {}))
+
+    with Rounded():
+        yield
+
+
+def _to_mantissa(value: torch.Tensor, bits: int) -> torch.Tensor:
+    """Round to nearest even at `bits` of float32's 23."""
+    import torch
+
+    drop = 23 - bits
+    raw = value.contiguous().view(torch.int32)
+    half = (1 << (drop - 1)) - 1 + ((raw >> drop) & 1)
+    return torch.where(value.isfinite(), ((raw + half) >> drop << drop).view(torch.float32), value)

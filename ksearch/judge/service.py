@@ -11,6 +11,7 @@ from typing import TextIO
 from pydantic import ValidationError
 
 from ksearch.definitions.schema import Frozen
+from ksearch.definitions.untrusted import first_problem
 from ksearch.judge.description import describe
 from ksearch.judge.judge import Judge
 from ksearch.judge.process import hide_memory
@@ -50,9 +51,7 @@ def answer(judge: Judge, line: str, dataset: str | None = None) -> str:
     try:
         job = Job.model_validate_json(line)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        return Refusal(error=f"not a job: {place}: {first['msg']}").model_dump_json()
+        return Refusal(error=f"not a job: {first_problem(error)}").model_dump_json()
     return judge.judge(at_home(job, dataset)).model_dump_json()
 
 

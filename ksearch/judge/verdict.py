@@ -46,6 +46,7 @@ class Stage(StrEnum):
     REPETITION = "repetition"
     HIDDEN = "hidden"
     MUTATION = "mutation"
+    SANITIZER = "sanitizer"
     TIMING = "timing"
     PAIRED = "paired"
 
@@ -227,6 +228,8 @@ class Verdict(Frozen):
     libraries: tuple[str, ...] = ()
     """What the candidate brought into its process or ran on the device beside its own code: shared libraries, vendor kernels."""
     hidden: Literal["full", "partial", "none"] = "none"
+    sanitizer: str | None = None
+    """What memcheck said in a promotion on a GPU, or 'not available' and why; None where it was not asked."""
     resolution_us: float | None = None
     noise_ln: float | None = None
     """Standard deviation of ln latency between repeats in this job, for tie bands."""
@@ -234,6 +237,8 @@ class Verdict(Frozen):
     """With INFRASTRUCTURE: the job itself is at fault (its baseline fails, its definition is refused), so that another try is no use."""
     device_seconds: float = 0.0
     wall_seconds: float = 0.0
+    usd: Annotated[float, Field(ge=0)] = 0.0
+    """US dollars that a rented machine was paid for this answer; 0 where none is rented."""
     judge_version: str = JUDGE_VERSION
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from ksearch.errors import BadInput
 from ksearch.landscapes.comparison import Field, Same, recorded_field, run_tasks, synthetic_field, tasks_of
 from ksearch.landscapes.landscape import SUFFIX, LandscapeError, load
 from ksearch.landscapes.measured_run import ground_of
+from ksearch.landscapes.replay import settings_of
 from ksearch.landscapes.summary import Comparison, compare, plot
 from ksearch.landscapes.synthetic import HELD_OUT, TUNING
 from ksearch.tree import POLICIES
@@ -42,11 +43,13 @@ def _recorded(path: Path) -> Field:
 
 
 def policies_of(text: str) -> tuple[str, ...]:
-    """Comma-separated names of policies. Raises BadInput for an unknown one."""
+    """Comma-separated names of policies, each with settings of a run behind it. Raises BadInput for an unknown one."""
     named = tuple(part.strip() for part in text.split(",") if part.strip())
-    unknown = [name for name in named if name not in POLICIES]
+    unknown = [name for name in named if name.split("+")[0] not in POLICIES]
     if unknown or not named:
         raise BadInput(f"--policies {text}: unknown {', '.join(unknown) or 'nothing'}; choose among {', '.join(POLICIES)}")
+    for name in named:
+        settings_of(name)
     return named
 
 

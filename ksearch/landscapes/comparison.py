@@ -141,10 +141,12 @@ def _run(task: Task) -> Score:
     return task()
 
 
-def tasks_of(fields: Iterable[Field], policies: Iterable[str], seeds: int, budget: int, evaluators: int = 1) -> list[Task]:
-    return [
-        Task(field, Setting(policy, seed, budget, evaluators)) for field in fields for policy in policies for seed in range(seeds)
-    ]
+def tasks_of(
+    fields: Iterable[Field], policies: Iterable[str], seeds: int, budget: int, evaluators: int = 1, *, stop_near: bool = False
+) -> list[Task]:
+    """`stop_near` ends a search once it is within 5 %: its cost is known then, its area and the rest of its curve are not."""
+    settings = [Setting(policy, seed, budget, evaluators, stop_near=stop_near) for policy in policies for seed in range(seeds)]
+    return [Task(field, setting) for field in fields for setting in settings]
 
 
 # ---------------------------------------------------------------------- what the scores say

@@ -128,8 +128,8 @@ class RecordedGround:
         weights = [workload.weight for workload in self.landscape.workloads]
         baseline = sum(w.weight * w.baseline_us for w in self.landscape.workloads)
         latency = sum(weight * time for weight, time in zip(weights, point.latencies_us, strict=True))
-        sigma = self.landscape.sigma_noise if point.noise_ln is None else point.noise_ln
-        return Spot(point.code, math.log(baseline / latency), sigma=sigma, seconds=seconds)
+        # Not the point's own `noise_ln`: that is the spread of single calls, of which a reward is a median over several workloads.
+        return Spot(point.code, math.log(baseline / latency), sigma=self.landscape.sigma_noise, seconds=seconds)
 
 
 def reachable(catalogue: Catalogue) -> Iterable[Mapping[str, Value]]:

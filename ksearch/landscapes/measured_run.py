@@ -29,8 +29,11 @@ class ClosedCatalogue(Catalogue):
 
     known: frozenset[str] = frozenset()
 
+    def holds(self, config: Config) -> bool:
+        return self.outcome(config) in self.known
+
     def legal_from(self, config: Config) -> tuple[Technique, ...]:
-        return tuple(step for step in super().legal_from(config) if self.outcome({**config, **step.sets}) in self.known)
+        return tuple(step for step in super().legal_from(config) if self.holds({**config, **step.sets}))
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def ground_of(state: RunState) -> MeasuredRun:
     if tree is None or len(views) < LEAST_PLANS:
         raise BadInput(f"run {state.header.run}: {len(views)} measured plans; a comparison needs at least {LEAST_PLANS}")
     actions = {action.key: action for view in views for action in view.plan}
-    defaults = dict.fromkeys(actions, False)
+    defaults = dict.fromkeys((step for action in actions.values() for step in action.steps), False)
     techniques = tuple(_technique(action) for action in actions.values())
     plain = Catalogue(state.header.run, defaults, techniques)
     spots = {_outcome(plain, view): _spot(state, tree, view) for view in views}
@@ -82,14 +85,15 @@ def ground_of(state: RunState) -> MeasuredRun:
 
 
 def _outcome(catalogue: Catalogue, view: NodeView) -> str:
-    return catalogue.outcome({**catalogue.defaults, **{action.key: True for action in view.plan}})
+    return catalogue.outcome({**catalogue.defaults, **{step: True for action in view.plan for step in action.steps}})
 
 
 def _technique(action: Action) -> Technique:
+    """A merge is one step here too: its parts alone may never have been measured."""
     return Technique(
-        id=action.technique, target=action.target, parameter=action.parameter, sets={action.key: True}, intent=action.intent,
-        rationale=action.rationale, gain_mean=action.gain_mean, gain_sd=max(action.gain_sd, 0.01), p_success=action.p_success,
-        difficulty=action.difficulty, regime=action.regime,
+        id=action.technique, target=action.target, parameter=action.parameter, sets=dict.fromkeys(action.steps, True),
+        intent=action.intent, rationale=action.rationale, gain_mean=action.gain_mean, gain_sd=max(action.gain_sd, 0.01),
+        p_success=action.p_success, difficulty=action.difficulty, regime=action.regime,
     )  # fmt: skip
 
 

@@ -19,15 +19,15 @@ from ksearch.coder.types import Coder, Target
 from ksearch.definitions.schema import Definition
 from ksearch.evaluators.base import Evaluator
 from ksearch.jobs import JobFactory
-from ksearch.judge.paired import LEAST_GAIN
+from ksearch.judge.paired import BLOCKS, LEAST_GAIN
 from ksearch.judge.statistics import t_interval
 from ksearch.judge.verdict import JUDGE_VERSION, Status
-from ksearch.landscapes.ground import Ground, Spot
+from ksearch.landscapes.ground import Ground, Spot, reaches
 from ksearch.parts import Answer, Parts
 from ksearch.pending import JudgeStep, PromoteStep, ProposeStep, Step, WriteStep
 from ksearch.questions import Questions
 from ksearch.search import Search
-from ksearch.settings import BudgetSettings, Settings
+from ksearch.settings import Settings, parse_assignment, resolve
 from ksearch.steps import Steps
 from ksearch.store.events import (
     CandidateWritten,
@@ -47,22 +47,22 @@ from ksearch.tree.types import ROOT, Proposed, WriteMode
 from ksearch.worldmodel.playbook import PlaybookPlanner
 from ksearch.worldmodel.types import proposals_of
 
-BLOCKS = 6
-"""Paired blocks of a promotion, as the judge takes at least."""
-
 PROPOSE_SECONDS, WRITE_SECONDS = 0.01, 0.05
 """What the playbook's planner and coder take."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is searched with. `in_flight` None is as many candidates as there are evaluators."""
+    """What is searched with. `policy` is a policy's name, with settings of a run behind it for ablations (`puct+merge=false`).
+    `in_flight` None is as many candidates as there are evaluators."""
 
     policy: str = "puct"
     seed: int = 0
     budget: int = 200
     evaluators: int = 1
     in_flight: int | None = None
+    stop_near: bool = False
+    """End once the incumbent is within 5 % of the best: what it cost to get there is known then."""
 
     @property
     def parallel(self) -> int:
@@ -246,10 +246,7 @@ class ReplayedSearch(Search):
     steps: ReplaySteps
 
     def __init__(self, ground: Ground, setting: Setting, plant: Planting | None = None) -> None:
-        settings = Settings(
-            definition=ground.name, policy=setting.policy, seed=setting.seed,  # type: ignore[arg-type]
-            budget=BudgetSettings(max_evaluations=setting.budget + 1),
-        )  # fmt: skip
+        settings = settings_of(setting.policy, ground.name, setting.seed, setting.budget + 1)
         journal = MemoryJournal(_NoLog(), RunState.begin(_header(ground, setting.seed), settings))
         super().__init__(journal, _parts(ground, setting, settings), threading.Event())
         self.ground, self.setting, self.count = ground, setting, 0
@@ -263,7 +260,7 @@ class ReplayedSearch(Search):
         while True:
             self.ask()
             self.advance()
-            if self.ending() is not None:
+            if self.ending() is not None or (self.setting.stop_near and reaches(self.ground, self.improvements[-1].reward)):
                 return Replayed(self.ground.name, self.setting, tuple(self.improvements), *self._spent(), self.exhausted)
             for future in self.clock.advance():
                 self.steps.answered(self.running.pop(future))
@@ -299,6 +296,13 @@ class ReplayedSearch(Search):
         reward = self.steps.spots[candidate].reward
         assert reward is not None
         return reward
+
+
+def settings_of(policy: str, definition: str = "replayed", seed: int = 0, evaluations: int = 1) -> Settings:
+    """Of a policy with settings behind it. Raises BadInput for an unknown policy or setting."""
+    name, *assignments = policy.split("+")
+    base = {"definition": definition, "policy": name, "seed": seed, "budget": {"max_evaluations": evaluations}}
+    return resolve([base, *map(parse_assignment, assignments)])
 
 
 def _header(ground: Ground, seed: int) -> RunCreated:

@@ -17,7 +17,7 @@ from ksearch.profiling.ceilings import Ceilings
 from ksearch.profiling.datasheets import datasheet_of
 
 MEASURING_S = 120.0
-FORMAT = 1
+FORMAT = 2
 """Raised when what is measured changes: older files are then measured again."""
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from ksearch.profiling.digest import KernelCounters, Stall
 
 SECTIONS = ("SpeedOfLight", "Occupancy", "LaunchStats", "WarpStateStats", "ComputeWorkloadAnalysis", "MemoryWorkloadAnalysis")
+NO_WAIT = frozenset({"selected", "not_selected"})
 MOST_LAUNCHES = 24
 """Profiled of one call: each is run again for every group of counters."""
 
@@ -59,16 +60,29 @@ def command_of(ncu: str, target: Sequence[str]) -> list[str]:
 
 
 def counters_of(output: str) -> tuple[KernelCounters, ...]:
-    """One for each launch, in order. Raises NoCounters with the tool's own complaint when there is no table."""
+    """One for each launch, in order. Raises NoCounters with the tool's own complaint when there is no table.
+
+    Reads both layouts that `--page raw --csv` has had: a column for each metric and a row of units under the names, or a line for each
+    metric of each launch.
+    """
     lines = output.splitlines()
     start = next((index for index, line in enumerate(lines) if line.startswith('"ID"')), None)
     if start is None:
         raise NoCounters(complaint(output))
     rows = list(csv.reader(io.StringIO("\n".join(line for line in lines[start:] if line.startswith('"')))))
-    header, body = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
-    launches = [dict(zip(header, row, strict=True)) for row in body if row[0].strip().isdigit()]  # the row of units has no ID
-    units = next((dict(zip(header, row, strict=True)) for row in body if not row[0].strip().isdigit()), {})
+    body = [dict(zip(rows[0], row, strict=True)) for row in rows[1:] if len(row) == len(rows[0])]
+    launches = [row for row in body if row["ID"].strip().isdigit()]
+    if "Metric Name" in rows[0]:
+        return tuple(_kernel(*_joined(launches, number)) for number in dict.fromkeys(row["ID"] for row in launches))
+    units = next((row for row in body if not row["ID"].strip().isdigit()), {})
     return tuple(_kernel(launch, units) for launch in launches)
+
+
+def _joined(lines: Sequence[Mapping[str, str]], number: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Metrics of one launch by name, and their units."""
+    own = [line for line in lines if line["ID"] == number]
+    values = {line["Metric Name"]: line["Metric Value"] for line in own}
+    return {**values, "Kernel Name": own[0]["Kernel Name"]}, {line["Metric Name"]: line["Metric Unit"] for line in own}
 
 
 def complaint(output: str) -> str:
@@ -116,9 +130,10 @@ def _limits(row: Mapping[str, str]) -> tuple[tuple[str, int], ...]:
 
 
 def _stalls(row: Mapping[str, str]) -> tuple[Stall, ...]:
-    """Shares of the time that a warp takes from one instruction to the next; `selected` is the issue itself, no stall."""
+    """Shares of the time that a warp takes from one instruction to the next. `selected` is the issue itself, and `not_selected` means that
+    another warp was ready too: neither is a wait."""
     found = {match["reason"]: value for name in row if (match := _STALL.match(name)) and (value := _number(row[name])) is not None}
     total = sum(found.values())
-    waits = {reason.replace("_", " "): value / total for reason, value in found.items() if value > 0 and reason != "selected"}
+    waits = {reason.replace("_", " "): value / total for reason, value in found.items() if value > 0 and reason not in NO_WAIT}
     stalls = [Stall(reason=reason, share=share) for reason, share in waits.items()]
     return tuple(sorted(stalls, key=lambda stall: (-stall.share, stall.reason)))

@@ -6,9 +6,11 @@ user asks for it, and only with solutions that the judge has passed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -93,15 +95,30 @@ def _command(path: Path, mode: str) -> list[str]:
 
 def _run(command: list[str], scratch: Path) -> str:
     """What it printed, on both streams. Raises NoCounters. No secret of the user's environment goes along."""
-    environment = {**clean_environment(threads=1), "HOME": str(scratch), "TMPDIR": str(scratch)}
+    # LC_ALL: ncu writes numbers as the locale has them.
+    environment = {**clean_environment(threads=1), "HOME": str(scratch), "TMPDIR": str(scratch), "LC_ALL": "C"}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    name = Path(command[0]).name
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise NoCounters(f"no counters: {Path(command[0]).name} took over {LIMIT_S:g} s") from error
+        process = subprocess.Popen(
+            command, env=environment, text=True, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
     except OSError as error:
-        raise NoCounters(f"no counters: {Path(command[0]).name}: {error.strerror}") from error
-    output = done.stdout + done.stderr
-    if done.returncode != 0 and '"ID"' not in output:
+        raise NoCounters(f"no counters: {name}: {error.strerror}") from error
+    try:
+        output = "".join(process.communicate(timeout=LIMIT_S))
+    except subprocess.TimeoutExpired as error:
+        raise NoCounters(f"no counters: {name} took over {LIMIT_S:g} s") from error
+    finally:
+        _end(process)
+    if process.returncode != 0 and '"ID"' not in output:
         raise NoCounters(complaint(output))
     return output
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """The profiler and whatever it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -164,7 +164,7 @@ def candidate_record(state: RunState, history: History, candidate: CandidateStat
         id=candidate.id, node=written.node, ticket=written.ticket, name=written.name, digest=written.digest, solution=written.solution,
         language=written.language, origin=written.origin, seq=at.seq, at_s=at.at_s, twin=None if twin is candidate else twin.id,
         evaluations=tuple(_evaluation(history, candidate.id, verdict) for verdict in candidate.verdicts.values()),
-        losses=candidate.losses, device_seconds=candidate.device_seconds,
+        losses=candidate.losses, device_seconds=candidate.device_seconds, usd=candidate.usd,
         outcome=None if settled is None else "measured" if isinstance(settled, Measured) else "failed",
         reward=settled.reward if isinstance(settled, Measured) else None,
         failed_stage=settled.stage if isinstance(settled, Failed) else None,
@@ -186,6 +186,7 @@ def _evaluation(history: History, candidate: int, answer: EvaluationSettled) -> 
         kind=answer.kind, status=answer.status, stage=answer.stage, message=answer.message, reward=answer.reward,
         latency_us=answer.latency_us, baseline_us=answer.baseline_us, paired_gain=answer.paired_gain, promoted=answer.promoted,
         device_seconds=answer.device_seconds, wall_seconds=answer.wall_seconds, seq=at.seq, at_s=at.at_s, verdict=answer.verdict,
+        usd=answer.usd,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ksearch.coder.model.agent import POLICY as AGENT_POLICY
 from ksearch.llm.spending import spent_on
 from ksearch.records.beliefs import (
     AmendmentRecord,
@@ -65,7 +66,9 @@ def belief_record(belief: Belief, state: RunState, node: int, outcome: str, seq:
 
 
 def prediction_record(state: RunState) -> PredictionRecord | None:
-    """None before any claim could be compared."""
+    """None before any claim could be compared, and for a single conversation, whose turns claim nothing."""
+    if state.settings.policy == AGENT_POLICY:
+        return None
     from ksearch.briefing.view import claims_of  # which takes longer to import than most views to draw
 
     views = () if state.tree is None else tuple(state.tree.nodes())

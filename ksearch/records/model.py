@@ -60,6 +60,7 @@ class EvaluationRecord(Record):
     seq: int
     at_s: float
     verdict: str
+    usd: float = 0.0
 
 
 class ForecastRecord(Record):
@@ -97,6 +98,8 @@ class CandidateRecord(Record):
     evaluations: tuple[EvaluationRecord, ...]
     losses: int
     device_seconds: float
+    usd: float
+    """Paid for rented machines."""
     outcome: Literal["measured", "failed"] | None
     reward: float | None
     failed_stage: str | None

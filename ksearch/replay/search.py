@@ -208,6 +208,8 @@ def replay(record: EventLog, journal: Journal, parts_for: Callable[[RecordedDesk
         for bounds in sitting.bounds:
             journal.log.put_blob(record.get_blob(bounds.bounds))
             journal.record(bounds)
+        for told in sitting.recalled:
+            journal.record(told)
         parts = parts_for(RecordedDesk(record))
         search = Replay(journal, parts, threading.Event(), sitting=sitting, left=deque(map(deque, sitting.batches)))
         journal.observers.append(search.count)

@@ -22,6 +22,7 @@ from ksearch.store.events import (
     Event,
     ForecastMade,
     IncumbentChanged,
+    KnowledgeRecalled,
     ModelCallSettled,
     ModelCallStarted,
     NothingWritten,
@@ -62,6 +63,8 @@ class Sitting:
     changes: tuple[BudgetChanged, ...] = ()
     bounds: tuple[BoundsKnown, ...] = ()
     """What it learnt of the device before it began."""
+    recalled: tuple[KnowledgeRecalled, ...] = ()
+    """What it was told of earlier runs."""
 
 
 def sittings_of(events: Sequence[Event]) -> Iterator[Sitting]:
@@ -92,7 +95,8 @@ def _sitting(part: Sequence[Event], changes: tuple[BudgetChanged, ...]) -> Sitti
     if current:
         batches.append(tuple(current))
     bounds = tuple(event for event in part if isinstance(event, BoundsKnown))
-    return Sitting(tuple(batches), ending, any(isinstance(event, RootSettled) for event in part), tail, changes, bounds)
+    recalled = tuple(event for event in part if isinstance(event, KnowledgeRecalled))
+    return Sitting(tuple(batches), ending, any(isinstance(event, RootSettled) for event in part), tail, changes, bounds, recalled)
 
 
 def _without_root(part: Sequence[Event]) -> Sequence[Event]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ksearch.records.reading import StoredRun
 from ksearch.report.comparison import Comparison, Group, RunSide, comparison_of
-from ksearch.report.text import ascii_json, clipped, inert, seconds, table, us
+from ksearch.report.text import ascii_json, clipped, inert, named, ratio, seconds, table, us
 
 
 def print_comparison(names: Sequence[str], runs_dir: Path | None, *, plot: Path | None, as_json: bool) -> None:
@@ -38,7 +38,7 @@ def comparison_lines(comparison: Comparison) -> Iterator[str]:
 def _group(group: Group, sides: Sequence[RunSide]) -> Iterator[str]:
     conditions = group.conditions
     timer = "nothing timed yet" if conditions.timer is None else f"timer {inert(conditions.timer)}"
-    yield f"{inert(group.definition)} on {inert(conditions.device_name)}, {timer}, judge {inert(conditions.judge)}"
+    yield f"{named(group.definition)} on {named(conditions.device_name)}, {timer}, judge {inert(conditions.judge)}"
     best_first = sorted(sides, key=lambda side: (side.ratio is None, side.ratio or 0.0))
     yield from table(_HEADINGS, [_row(side) for side in best_first], left=3)
     if asking := [side for side in best_first if side.spending]:
@@ -82,7 +82,7 @@ def _row(side: RunSide) -> tuple[str, ...]:
     return (
         clipped(inert(side.run), 44), _policy(side), side.status,
         "-" if best is None else f"{us(best.latency_us)} us", "-" if side.ratio is None else f"{side.ratio:.3f}",
-        "-" if best is None else f"{best.speedup:.2f}x",
+        "-" if best is None else ratio(best.speedup),
         *(("-", "-", "-") if near is None else (f"{near.evaluations} evaluations", f"{near.gpu_seconds:.0f}", seconds(near.at_s))),
         str(side.evaluations), f"{side.gpu_seconds:.0f}", seconds(side.wall_seconds), f"{side.usd:.2f}",
     )  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 from ksearch.records.reading import StoredRun
 from ksearch.report.page.model import EvaluationDetail, FailureEvidence
 from ksearch.report.story import Attempt, Choice, Decision, OptionScore, Story, story_of
-from ksearch.report.text import ascii_json, clipped, inert, inert_lines, nats, percent, seconds, table, us
+from ksearch.report.text import ascii_json, clipped, inert, inert_lines, named, nats, percent, seconds, table, us
 
 ARMS_SHOWN = 8
 LOG_LINES = 20
@@ -36,7 +36,7 @@ def _heading(story: Story) -> Iterator[str]:
     node, action = story.node, story.node.action
     standing = f"{' and is the incumbent' if story.incumbent else ''}{'; pinned: the search goes here first' if story.pinned else ''}"
     yield f"#{node.id} {'root' if action is None else inert(action.key)}: {_status(story)}{standing}"
-    yield f"run       {inert(story.run)}: {inert(story.definition)} on {inert(story.device_name)}"
+    yield f"run       {named(story.run)}: {named(story.definition)} on {named(story.device_name)}"
     if action is None:
         yield "plan      the starting kernel: every other plan builds on it"
         return
@@ -223,7 +223,7 @@ def _nothing(outcome: str | None, reason: str | None) -> str:
 def _attempt(story: Story, attempt: Attempt) -> Iterator[str]:
     candidate = attempt.candidate
     twin = "" if candidate.twin is None else f"; the same code as candidate {candidate.twin}, whose verdicts stand for it"
-    yield f"candidate {candidate.id} {inert(candidate.name)} ({candidate.language}, {inert(candidate.origin)}){twin}"
+    yield f"candidate {candidate.id} {named(candidate.name)} ({named(candidate.language)}, {inert(candidate.origin)}){twin}"
     if attempt.missing is not None:
         yield f"  its sources can't be shown: {attempt.missing}"
     if attempt.diff is not None:
@@ -253,8 +253,9 @@ def _evaluation(evaluation: EvaluationDetail) -> Iterator[str]:
     yield f"{evaluation.kind}: {'passed' if evaluation.evidence is None else 'failed'}"
     for regime in evaluation.regimes:
         baseline = "" if regime.baseline_us is None else f", baseline {us(regime.baseline_us)} us"
+        floor = "" if regime.floor_us is None else f", floor {us(regime.floor_us)} us"
         latency = "-" if regime.latency_us is None else f"{us(regime.latency_us)} us"
-        yield f"  {inert(regime.regime)} ({regime.workloads} workloads): {latency}{baseline}"
+        yield f"  {inert(regime.regime)} ({regime.workloads} workloads): {latency}{baseline}{floor}"
     if evaluation.paired is not None:
         paired = evaluation.paired
         interval = f"95 % interval {nats(paired.low)} to {nats(paired.high)}, {paired.blocks} blocks"

@@ -17,6 +17,7 @@ from ksearch.store.events import (
     Event,
     ForecastMade,
     IncumbentChanged,
+    KnowledgeRecalled,
     ModelCallSettled,
     NothingWritten,
     PlanningFailed,
@@ -154,6 +155,8 @@ def describe(event: Event, state: RunState) -> str | None:
             return f"#{event.candidate} passed its evaluation and fails in full at {event.stage}: its plan counts as failed{more}"
         case BoundsKnown():
             return f"floor {us(event.floor_us)} us over the full set, bound by {event.binds}: what the hardware allows ({event.source})"
+        case KnowledgeRecalled() if event.techniques or event.lessons:
+            return f"told of earlier runs: {len(event.techniques)} techniques, {len(event.lessons)} lessons"
         case RootSettled():
             return f"root settled at {event.reward:+.3f} ln over the baseline; the search begins"
         case NothingWritten():

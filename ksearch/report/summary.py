@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from ksearch.evaluators.places import price_note
 from ksearch.judge.verdict import Verdict
 from ksearch.llm.spending import spent_on
 from ksearch.report.text import us
@@ -39,6 +40,14 @@ class Incumbent(_Out):
     latency_us: float
     speedup: float
     solution: str
+
+
+class Waiting(_Out):
+    """Measured faster than the incumbent on the subset of workloads, and not judged in full before the run stopped."""
+
+    candidate: int
+    latency_us: float
+    speedup: float
 
 
 class Cost(_Out):
@@ -78,6 +87,7 @@ class RunSummary(_Out):
     evaluations: int
     baseline_us: float | None
     incumbent: Incumbent | None
+    waiting: Waiting | None
     regimes: tuple[RegimeRow, ...]
     floor_us: float | None = None
     """Over the full set, by its weights; None where the device's ceilings are not known."""
@@ -107,6 +117,7 @@ def summarise(state: RunState, log: EventLog, ending: RunEnded, solution: Path |
         evaluations=state.evaluations,
         baseline_us=_baseline(state),
         incumbent=incumbent,
+        waiting=_waiting(state),
         regimes=() if verdict is None else tuple(_regimes(verdict, state.bounds)),
         floor_us=None if state.bounds is None else state.bounds.floor_us,
         floor_source=None if state.bounds is None else state.bounds.source,
@@ -119,6 +130,14 @@ def summarise(state: RunState, log: EventLog, ending: RunEnded, solution: Path |
             gpu_seconds=budget["gpu_seconds"].spent, wall_seconds=round(state.wall_seconds, 3),
         ),
     )  # fmt: skip
+
+
+def _waiting(state: RunState) -> Waiting | None:
+    contender = state.promotions.contender
+    answer = None if contender is None else state.candidates[contender.candidate].verdicts["evaluate"]
+    if contender is None or answer is None or answer.latency_us is None or answer.baseline_us is None:
+        return None
+    return Waiting(candidate=contender.candidate, latency_us=answer.latency_us, speedup=answer.baseline_us / answer.latency_us)
 
 
 def _baseline(state: RunState) -> float | None:
@@ -180,9 +199,13 @@ def print_summary(summary: RunSummary, as_json: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"\n[bold]{summary.definition}[/] on {summary.device_name}: {summary.status} ({summary.reason})")
     if summary.incumbent is None:
-        console.print("No candidate passed every check: there is no kernel to take away.")
+        unjudged = " yet" if summary.waiting is not None else ""
+        console.print(f"No candidate passed every check{unjudged}: there is no kernel to take away.")
     else:
         _print_incumbent(summary, summary.incumbent, console)
+    if summary.waiting is not None:
+        faster = f"{us(summary.waiting.latency_us)} us ({summary.waiting.speedup:.2f}x) on the subset of workloads"
+        console.print(f"waiting   #{summary.waiting.candidate}: {faster}; `ksearch resume` judges it in full")
     cost = summary.cost
     console.print(
         f"cost      {summary.evaluations} evaluations, {cost.gpu_seconds:.0f} GPU-seconds, {cost.wall_seconds:.0f} s, "
@@ -249,7 +272,7 @@ def print_dry_run(setup: Setup, as_json: bool) -> None:
             "settings": settings.model_dump(mode="json"), "device": setup.device.spec, "device_name": setup.device.name,
             "languages": setup.target.languages, "family": setup.family_name, "workloads": len(setup.full), "subset": len(setup.subset),
             "cost": {
-                "usd": settings.budget.max_usd if setup.asks_models else 0.0,
+                "usd": settings.budget.max_usd if setup.asks_models or price_note(settings) is not None else 0.0,
                 "tokens": settings.budget.max_tokens if setup.asks_models else 0,
                 "max_evaluations": settings.budget.max_evaluations, "max_wall_seconds": settings.budget.max_time_s,
             },

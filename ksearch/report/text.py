@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 
 ELLIPSIS = "…"
+NAME = 80
+"""Characters of a name (a run's, a definition's, a device's) in a heading; real ones have fewer."""
 
 
 def inert(text: str) -> str:
@@ -46,9 +48,19 @@ def clipped(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(0, width - 1)] + ELLIPSIS
 
 
+def named(text: str) -> str:
+    """A name in a heading: inert, and no longer than NAME."""
+    return clipped(inert(text), NAME)
+
+
 def us(value: float) -> str:
     """Microseconds with three significant digits below 100."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def ratio(value: float) -> str:
+    """How many times, with three significant digits below 100: '2.05x', '2,053x'."""
+    return f"{us(value)}x"
 
 
 def nats(value: float | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TypeAlias
 
-from ksearch.report.text import clipped, inert, nats, us
+from ksearch.report.text import clipped, inert, named, nats, us
 from ksearch.report.treeselect import Gap, Row, Selection, TreeOptions
 from ksearch.store.events import EvaluationSettled
 from ksearch.store.fold import CandidateState, RunState
@@ -27,12 +27,12 @@ def tree_lines(state: RunState, options: TreeOptions, *, rows: int) -> Iterator[
     """A header, then a line for each node, at most `rows` of them (0: all)."""
     header, tree = state.header, state.tree
     if tree is None:
-        yield [(f"{inert(header.run)}: the root isn't measured yet, there is no tree", "")]
+        yield [(f"{named(header.run)}: the root isn't measured yet, there is no tree", "")]
         return
     selection = selection_of(state, tree, options)
-    place = f"{inert(header.definition_name)} on {inert(header.device_name)}"
+    place = f"{named(header.definition_name)} on {named(header.device_name)}"
     matching = "" if selection.matching is None else f", {len(selection.matching)} match"
-    yield [(inert(header.run), "bold"), (f"  {place}: {len(tree)} nodes{matching}, {state.evaluations} evaluations", "")]
+    yield [(named(header.run), "bold"), (f"  {place}: {len(tree)} nodes{matching}, {state.evaluations} evaluations", "")]
     yield [(_HEADINGS, "dim")]
     walk = selection.items()
     items = list(islice(walk, rows or None))

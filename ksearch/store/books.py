@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from ksearch.budget import Amounts, Ledger, Limits
 from ksearch.settings import BudgetSettings
 from ksearch.store.candidates import CandidateState
-from ksearch.store.events import ModelCallLost, ModelCallSettled, ModelCallStarted, TicketIssued
+from ksearch.store.events import EvaluationStarted, ModelCallLost, ModelCallSettled, ModelCallStarted, TicketIssued
 from ksearch.tree.types import Write
 from ksearch.worldmodel.beliefs import Beliefs, revised
+from ksearch.worldmodel.memory import Knowledge, priors
 from ksearch.worldmodel.types import Belief, Evidence
 
 ROOT_KEY = "root"
@@ -25,36 +26,35 @@ class Books:
 
     def issued(self, event: TicketIssued) -> None:
         if event.kind == "write" and event.evaluations:
-            self.ledger.hold(_key(event.ticket), Amounts.of(evaluations=event.evaluations, gpu_seconds=event.gpu_seconds))
+            self.ledger.hold(_key(event.ticket), _reserved(event, event.evaluations))
 
-    def started(self, ticket: int, gpu_seconds: float) -> None:
+    def started(self, ticket: int, event: EvaluationStarted) -> None:
         """A candidate that waited in the surrogate's line reserves only now, when it is measured."""
         if not self._held(ticket):
-            self.ledger.hold(_key(ticket), Amounts.of(evaluations=1, gpu_seconds=gpu_seconds))
+            self.ledger.hold(_key(ticket), _reserved(event, 1))
 
     def _held(self, ticket: int) -> bool:
         return _key(ticket) in self.ledger.reservations
 
     def settled(self, ticket: Write, candidate: CandidateState | None) -> None:
         judged = candidate is not None and "evaluate" in candidate.verdicts
-        seconds = candidate.device_seconds if candidate is not None else 0.0
         if self._held(ticket.ticket):
-            self.ledger.settle(_key(ticket.ticket), Amounts.of(evaluations=int(judged), gpu_seconds=seconds))
+            self.ledger.settle(_key(ticket.ticket), Amounts() if candidate is None else _taken(candidate, int(judged)))
 
-    def promotion_started(self, candidate: CandidateState, gpu_seconds: float) -> None:
+    def promotion_started(self, candidate: CandidateState, event: EvaluationStarted) -> None:
         """It costs no evaluation: it belongs to the one that asked for it."""
         if _promotion_key(candidate) not in self.ledger.reservations:
-            self.ledger.hold(_promotion_key(candidate), Amounts.of(gpu_seconds=gpu_seconds))
+            self.ledger.hold(_promotion_key(candidate), _reserved(event, 0))
 
     def promotion_answered(self, candidate: CandidateState) -> None:
-        self.ledger.settle(_promotion_key(candidate), Amounts.of(gpu_seconds=candidate.promoting_seconds))
+        self.ledger.settle(_promotion_key(candidate), Amounts.of(gpu_seconds=candidate.promoting_seconds, usd=candidate.promoting_usd))
 
-    def root_started(self, candidate: CandidateState, gpu_seconds: float) -> None:
+    def root_started(self, candidate: CandidateState, event: EvaluationStarted) -> None:
         if _root_key(candidate) not in self.ledger.reservations:
-            self.ledger.hold(_root_key(candidate), Amounts.of(evaluations=1, gpu_seconds=gpu_seconds))
+            self.ledger.hold(_root_key(candidate), _reserved(event, 1))
 
     def root_answered(self, candidate: CandidateState) -> None:
-        self.ledger.settle(_root_key(candidate), Amounts.of(evaluations=1, gpu_seconds=candidate.device_seconds))
+        self.ledger.settle(_root_key(candidate), _taken(candidate, 1))
 
     def call_started(self, event: ModelCallStarted) -> None:
         self.ledger.hold(_call_key(event.call), Amounts(usd=event.usd, tokens=event.tokens))
@@ -66,10 +66,22 @@ class Books:
     def call_lost(self, event: ModelCallLost) -> None:
         self.ledger.settle(_call_key(event.call), self.ledger.reservations[_call_key(event.call)])
 
+    def recall(self, knowledge: Knowledge) -> None:
+        """Begin with what earlier runs would predict."""
+        self.by_technique |= {prior.technique: prior for prior in priors(knowledge)}
+
     def learn(self, taught: Evidence) -> None:
         if taught.followed:
             technique = taught.action.technique
             self.by_technique[technique] = revised(Beliefs(self.by_technique).belief(technique), taught)
+
+
+def _reserved(event: TicketIssued | EvaluationStarted, evaluations: int) -> Amounts:
+    return Amounts.of(evaluations=evaluations, gpu_seconds=event.gpu_seconds, usd=event.usd)
+
+
+def _taken(candidate: CandidateState, evaluations: int) -> Amounts:
+    return Amounts.of(evaluations=evaluations, gpu_seconds=candidate.device_seconds, usd=candidate.usd)
 
 
 def limits_of(budget: BudgetSettings) -> Limits:

@@ -26,6 +26,9 @@ class CandidateState:
     device_seconds: float = 0.0
     promoting_seconds: float = 0.0
     """Device time of its promotion, where that came after its ticket settled; not among `device_seconds`."""
+    usd: float = 0.0
+    """Paid for a rented machine; `promoting_usd` for the promotion apart, as with seconds."""
+    promoting_usd: float = 0.0
     settled: Measured | Failed | None = None
     ticket: int | None = None
     """The ticket that its verdict settles: the one it was written for, or a later one that recalled it."""

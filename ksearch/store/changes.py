@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from ksearch.store.events import (
     ArmOpenedEvent,
     BoundsKnown,
     EditRecord,
     IdeaBanned,
     IdeaUnbanned,
+    KnowledgeRecalled,
     NodePinned,
     NodeUnpinned,
+    RecalledLesson,
+    RecalledTechnique,
     TicketIssued,
     TicketSettled,
 )
@@ -39,6 +44,7 @@ from ksearch.tree.types import (
     WriteMode,
 )
 from ksearch.worldmodel.document import Edit, Insert, Kind, Merge, OperatorFacts, Prune, RegimeFact, Split, Update
+from ksearch.worldmodel.memory import Class, Knowledge, KnownLesson, KnownTechnique, Tally
 
 _UNMEASURED: dict[str, type[Failed] | type[Skipped] | type[Cancelled]] = {"failed": Failed, "skipped": Skipped, "cancelled": Cancelled}
 
@@ -46,13 +52,13 @@ Wish = NodePinned | NodeUnpinned | IdeaBanned | IdeaUnbanned
 TreeEvent = ArmOpenedEvent | TicketIssued | TicketSettled | Wish
 
 
-def to_event(change: Change, gpu_seconds: float = 0.0, evaluations: int = 1) -> TreeEvent:
-    """`gpu_seconds` and `evaluations` are what a Write ticket reserves of the budget."""
+def to_event(change: Change, gpu_seconds: float = 0.0, evaluations: int = 1, usd: float = 0.0) -> TreeEvent:
+    """`gpu_seconds`, `evaluations` and `usd` are what a Write ticket reserves of the budget."""
     match change:
         case ArmOpened(node, parent, action):
             return ArmOpenedEvent(node=node, parent=parent, action=action)
         case Issued(ticket, why):
-            return _issued_to_event(ticket, why, gpu_seconds, evaluations)
+            return _issued_to_event(ticket, why, gpu_seconds, evaluations, usd)
         case Settled(ticket_id, outcome):
             return _settled_to_event(ticket_id, outcome)
         case Pinned(node):
@@ -67,7 +73,7 @@ def to_event(change: Change, gpu_seconds: float = 0.0, evaluations: int = 1) -> 
             raise TypeError("logged as forecast_made and plan_refuted, which the tree's changes follow from")
 
 
-def _issued_to_event(ticket: Ticket, why: str, gpu_seconds: float, evaluations: int) -> TicketIssued:
+def _issued_to_event(ticket: Ticket, why: str, gpu_seconds: float, evaluations: int, usd: float) -> TicketIssued:
     if isinstance(ticket, Propose):
         return TicketIssued(
             ticket=ticket.ticket, node=ticket.node, kind="propose", mode=None, attempt=None,
@@ -75,7 +81,7 @@ def _issued_to_event(ticket: Ticket, why: str, gpu_seconds: float, evaluations: 
         )  # fmt: skip
     return TicketIssued(
         ticket=ticket.ticket, node=ticket.node, kind="write", mode=ticket.mode, attempt=ticket.attempt,
-        failed_stage=ticket.failed_stage, count=None, gpu_seconds=gpu_seconds, why=why, evaluations=evaluations,
+        failed_stage=ticket.failed_stage, count=None, gpu_seconds=gpu_seconds, why=why, evaluations=evaluations, usd=usd,
     )  # fmt: skip
 
 
@@ -168,3 +174,17 @@ def to_edit(record: EditRecord) -> Edit:
             return Merge(record.ids, record.texts[0])
         case "prune":
             return Prune(record.ids[0])
+
+
+def recalled_event(base: str, known: Knowledge) -> KnowledgeRecalled:
+    techniques = (RecalledTechnique(**asdict(one.tally), runs=one.runs) for one in known.techniques)
+    lessons = (RecalledLesson(text=one.text, run=one.run, definition=one.definition, **asdict(one.about)) for one in known.lessons)
+    return KnowledgeRecalled(base=base, techniques=tuple(techniques), lessons=tuple(lessons))
+
+
+def to_knowledge(event: KnowledgeRecalled) -> Knowledge:
+    techniques = (KnownTechnique(Tally(**one.model_dump(exclude={"runs"})), one.runs) for one in event.techniques)
+    lessons = (
+        KnownLesson(one.text, one.run, one.definition, Class(one.operator, one.hardware, one.bottleneck)) for one in event.lessons
+    )
+    return Knowledge(tuple(techniques), tuple(lessons))

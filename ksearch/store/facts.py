@@ -13,6 +13,7 @@ from ksearch.store.events import (
     BoundsKnown,
     CandidateId,
     IncumbentChanged,
+    KnowledgeRecalled,
     RootSettled,
     RunCreated,
     RunEnded,
@@ -23,6 +24,7 @@ from ksearch.tree import Tree
 from ksearch.tree.types import Measured, Ticket
 from ksearch.worldmodel.beliefs import Beliefs
 from ksearch.worldmodel.document import Document
+from ksearch.worldmodel.memory import Knowledge
 
 
 @dataclass(slots=True)
@@ -51,6 +53,10 @@ class RunFacts:
     why: dict[int, str] = field(default_factory=dict)
     surrogate: SurrogateState | None = None
     promotions: Promotions = field(default_factory=Promotions)
+    recalled: KnowledgeRecalled | None = None
+    """What earlier runs taught; None where nobody asked them."""
+    knowledge: Knowledge = field(default_factory=Knowledge)
+    """The same, as the world model reads it."""
     bounds: BoundsKnown | None = None
     """None in logs older than bounds, and where nothing is known of the device."""
     incumbent: IncumbentChanged | None = None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ksearch.budget import LedgerError
 from ksearch.store.books import Books, limits_of
 from ksearch.store.candidates import CandidateState, ModelCall
-from ksearch.store.changes import TreeEvent, facts_of, to_change, to_edit
+from ksearch.store.changes import TreeEvent, facts_of, to_change, to_edit, to_knowledge
 from ksearch.store.errors import StoreError
 from ksearch.store.events import (
     ArmOpenedEvent,
@@ -29,6 +29,7 @@ from ksearch.store.events import (
     IdeaBanned,
     IdeaUnbanned,
     IncumbentChanged,
+    KnowledgeRecalled,
     ModelCallLost,
     ModelCallSettled,
     ModelCallStarted,
@@ -107,6 +108,10 @@ class RunState(RunFacts):
             case BoundsKnown():
                 self.bounds = event
                 self.document = replace(self.document, operator=facts_of(event))
+            case KnowledgeRecalled():
+                self.recalled, self.knowledge = event, to_knowledge(event)
+                if self.books is not None:
+                    self.books.recall(self.knowledge)
             case RootSettled():
                 self._root(event)
             case IncumbentChanged():
@@ -231,6 +236,8 @@ class RunState(RunFacts):
         self.by_digest.setdefault(event.digest, event.candidate)
         self.by_node.setdefault(event.node, []).append(event.candidate)
         self.trouble.pop(event.node, None)
+        if self.surrogate is not None:
+            self.surrogate.written(event.candidate)
         if event.ticket is not None:
             self.by_ticket[event.ticket] = event.candidate
 
@@ -238,11 +245,11 @@ class RunState(RunFacts):
         candidate = self.candidates[event.candidate]
         candidate.running, candidate.started_at = event.kind, time
         if self.books is not None and self._is_apart(candidate, event.kind):
-            self.books.promotion_started(candidate, event.gpu_seconds)
+            self.books.promotion_started(candidate, event)
         elif self.books is not None and candidate.ticket is None:
-            self.books.root_started(candidate, event.gpu_seconds)
+            self.books.root_started(candidate, event)
         elif self.books is not None and candidate.ticket is not None:
-            self.books.started(candidate.ticket, event.gpu_seconds)
+            self.books.started(candidate.ticket, event)
         if self.surrogate is not None and event.kind == "evaluate":
             self.surrogate.started(event.candidate)
 
@@ -267,8 +274,10 @@ class RunState(RunFacts):
     def _book_device(self, candidate: CandidateState, event: EvaluationSettled | EvaluationLost) -> None:
         if self._is_apart(candidate, event.kind):
             candidate.promoting_seconds += event.device_seconds
+            candidate.promoting_usd += event.usd
         else:
             candidate.device_seconds += event.device_seconds
+            candidate.usd += event.usd
 
     def _refuted(self, event: PlanRefuted, tree_done: bool) -> None:
         if self.tree is None:

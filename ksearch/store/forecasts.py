@@ -41,6 +41,8 @@ class SurrogateState:
     recalled: set[CandidateId] = field(default_factory=set)
     judged: list[CandidateId] = field(default_factory=list)
     """In the order of their verdicts, which is the order in which a forecaster learns."""
+    known_at: dict[CandidateId, int] = field(default_factory=dict)
+    """How many were judged when a candidate was written: all that its forecast may rest on, whenever it is asked for."""
     begun: set[CandidateId] = field(default_factory=set)
     """Handed to the judge at least once."""
     considered: int = 0
@@ -82,7 +84,19 @@ class SurrogateState:
             return None
         return self.record.said(forecast, made.parent_reward)
 
+    def may_know(self, candidate: CandidateId) -> int:
+        """How many of the judged a forecast of this candidate may rest on; never its own verdict."""
+        return self.known_at.get(candidate, len(self.judged))
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether forecasts come from this machine, not from a language model's: then they can be waited for."""
+        return self.opened.model is None
+
     # ------------------------------------------------------------------ folding
+
+    def written(self, candidate: CandidateId) -> None:
+        self.known_at[candidate] = len(self.judged)
 
     def apply(self, event: ForecastMade | CandidateRetired | CandidateRecalled) -> None:
         match event:

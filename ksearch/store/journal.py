@@ -101,11 +101,12 @@ class Journal:
         *before: Event,
         gpu_seconds: float = 0.0,
         evaluations: int = 1,
+        usd: float = 0.0,
         durable: bool = False,
         answers: Sequence[InboxAnswer] = (),
     ) -> None:
         """Log changes that the live tree has applied already, together with events that belong to the same step."""
-        tree_events: tuple[TreeEvent, ...] = tuple(to_event(change, gpu_seconds, evaluations) for change in changes)
+        tree_events: tuple[TreeEvent, ...] = tuple(to_event(change, gpu_seconds, evaluations, usd) for change in changes)
         self.record(*before, *tree_events, durable=durable, tree_done=True, answers=answers)
 
     def put_blob(self, text: str) -> str:

@@ -26,6 +26,8 @@ from ksearch.store.runs import RunPaths, check_name
 FORMAT = "ksearch-run"
 VERSION = 1
 _BATCH = 1000
+MAX_LINE_BYTES = 64 * 2**20
+"""Over what a run writes: its longest texts are logs and sources of a few megabytes."""
 
 T = TypeVar("T")
 
@@ -167,11 +169,13 @@ class _Reader:
 
     def _line(self) -> bytes | None:
         """The next line with its line feed; None at the end of the file."""
-        line = self.file.readline()
+        line = self.file.readline(MAX_LINE_BYTES)
         self._before = self._digest.hexdigest()
         if not line:
             return None
         self.number += 1
+        if len(line) == MAX_LINE_BYTES:
+            raise self._bad(f"a line of over {MAX_LINE_BYTES} bytes")
         if not line.endswith(b"\n"):
             raise self._bad("the file ends in the middle of a line: it was cut off")
         self._digest.update(line)

@@ -64,7 +64,7 @@ def check_name(name: str) -> str:
     if name == LATEST:
         raise BadRunName(f"{LATEST!r} means the run created last; choose another --name")
     if not _NAME.fullmatch(name):
-        raise BadRunName(f"{name!r} can't name a run: at most 100 letters, digits, dots, dashes, underscores, a letter or digit first")
+        raise BadRunName(f"{name[:99]!r} can't name a run: at most 100 letters, digits, dots, dashes, underscores, a letter or digit first")
     return name
 
 

@@ -19,7 +19,7 @@ from ksearch.evaluators.bundle import BundleEvaluator
 from ksearch.evaluators.command import CommandEvaluator
 from ksearch.judge.batch import verdict_path
 from ksearch.judge.description import Description, DeviceFacts, describe
-from ksearch.judge.verdict import JUDGE_VERSION, Job, Status, Verdict
+from ksearch.judge.verdict import JUDGE_VERSION, Evidence, Job, Status, Verdict
 from tests.judge.conftest import HONEST, job_of, solution
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +64,26 @@ def test_a_command_that_is_no_judge_is_unavailable(program: str) -> None:
 def test_a_command_that_ends_each_time_is_told_as_infrastructure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "PAUSE_S", 0.01)
     evaluator = CommandEvaluator("false", "cpu")
+    try:
+        verdict = evaluator.submit(job_of(solution(HONEST))).result(timeout=30)
+    finally:
+        evaluator.close()
+    assert verdict.status is Status.INFRASTRUCTURE
+
+
+STRANGE = [
+    "{torn",
+    "[]",
+    '{"error": "not a job"}',
+    Verdict(job="j", solution="s", question="another", status=Status.TIMEOUT, evidence=Evidence(message="x")).model_dump_json(),
+]
+
+
+@pytest.mark.parametrize("answer", STRANGE, ids=["torn", "no verdict", "refusal", "another question"])
+def test_what_is_no_answer_to_the_job_is_never_a_verdict_on_it(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    """Also a stream that is one answer behind: each would be taken for the next job's."""
+    monkeypatch.setattr(command, "PAUSE_S", 0.01)
+    evaluator = CommandEvaluator(shlex.join(["sh", "-c", "while read -r line; do printf '%s\\n' \"$0\"; done", answer]), "cpu")
     try:
         verdict = evaluator.submit(job_of(solution(HONEST))).result(timeout=30)
     finally:

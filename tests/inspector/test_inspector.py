@@ -26,7 +26,7 @@ from ksearch.inspector.start import inspect_run
 from ksearch.records.reading import StoredRun
 from tests.views.conftest import printable
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 def inspected(run: Path, steps: Callable[[Inspector, Pilot[None]], Awaitable[None]]) -> None:
@@ -49,8 +49,9 @@ async def until(holds: Callable[[], bool], pilot: Pilot[None]) -> None:
 
 
 def shown(app: Inspector, pane: str) -> str:
+    content = (app._above if pane == "head" else app._texts[pane]).content
     console = Console(file=io.StringIO(), width=120, color_system=None)
-    console.print(app.query_one(f"#{pane}-text" if pane != "head" else "#head", Static).content)
+    console.print(content)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -186,7 +187,7 @@ def test_a_long_log_is_shown_while_it_is_read(folder: Path, known: StoredRun, mo
     told = Inspector._refresh_rows
 
     async def spied(app: Inspector) -> None:
-        read.append(shown(app, "head"))
+        read.append(str(app._above.content))
         await told(app)
 
     monkeypatch.setattr(Inspector, "_refresh_rows", spied)

@@ -75,7 +75,8 @@ class Bench:
         log, settings = EventLog.create(self.folder / "run.sqlite"), self.settings()
         header = RunCreated(
             run=self.name, ksearch_version="0", judge_version=JUDGE_VERSION, settings=log.put_blob(settings.model_dump_json().encode()),
-            definition="", definition_name="toy", workloads="", subset="", baseline=None, start=None, seed=1, device="cpu",
+            definition=log.put_blob(DEFINITION.model_dump_json().encode()), definition_name="toy",
+            workloads="", subset="", baseline=None, start=None, seed=1, device="cpu",
             device_name="cpu", family=None,
         )  # fmt: skip
         self.journal = Journal.create(log, header, settings)

@@ -135,7 +135,8 @@ def test_a_program_as_the_model(tmp_path: Path) -> None:
     """))
     arguments = ["run", "-d", "rmsnorm", "--device", "cpu", "--evaluator", "fake", "--planner", "llm"]
     model = f"command:{sys.executable} {script}"
-    done = ksearch(*arguments, "--model", model, "--max-evaluations", "5", "--runs-dir", str(tmp_path), "--json", cwd=tmp_path)
+    done = ksearch(*arguments, "--model", model, "--max-evaluations", "5", "--runs-dir", str(tmp_path),
+            "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert summary["evaluations"] == 5
@@ -171,3 +172,17 @@ def test_a_candidate_sees_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "seen: " in text, "the candidate must have run, or this proves nothing"
     assert "PYTHONHASHSEED" in text
     assert KEY not in text
+
+
+def test_the_five_dollars_hold_in_a_live_run(tmp_path: Path) -> None:
+    """A first call that could pass them is not made: the limit that nobody stated is the run's own from its first event on."""
+    with serving(Diligent()) as server:
+        done = ksearch(
+            "run", "-d", "rmsnorm", "--device", "cpu", "--evaluator", "fake", "--max-evaluations", "5", "--runs-dir", str(tmp_path),
+            "--json",
+            "--set", f"llm.anthropic_url={server.url}",
+            "--set", "llm.prices={claude-opus-5-5: {input: 200, output: 200, cached: 200, written: 200}}",
+            cwd=tmp_path, ANTHROPIC_API_KEY=KEY,
+        )  # fmt: skip
+    assert json.loads(done.stdout)["status"] == "budget", done.stderr
+    assert server.served.calls == 0

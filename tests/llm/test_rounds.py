@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ksearch.evaluators import bundle
@@ -135,6 +135,7 @@ def test_an_offer_is_no_part_of_the_question() -> None:
     assert offered.question == plain.question
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.5, 4.0), min_size=1, max_size=8, unique_by=lambda speed: round(speed, 2)))
 def test_offers_end_with_the_best_and_ask_each_candidate_once(speeds: list[float]) -> None:
     """As the search would: the best first, each next one only if it beats the winner so far; the order of files is no matter."""

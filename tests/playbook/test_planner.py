@@ -25,7 +25,7 @@ SPACE = Catalogue("test", {"a": "off", "b": "off", "c": "off"}, (
 
 
 def ask(plan: Plan = (), count: int = 9, known: set[PlanKey] | None = None, beliefs: tuple[Belief, ...] = ()) -> list[str]:
-    request = ProposeRequest(NodeId(0), plan, count, known or set(), beliefs)
+    request = ProposeRequest(NodeId(0), plan, count, known or set(), beliefs, may_merge=False)
     return [proposal.action.technique for proposal in PlaybookPlanner(SPACE).propose(request)]
 
 
@@ -48,7 +48,7 @@ def test_measurements_move_claims_and_order() -> None:
         Evidence(NodeId(1), SPACE.techniques[1].action(), passed=True, gain=-0.5) for _ in range(3)
     )
     assert ask(beliefs=beliefs.all()) == ["a", "b"]
-    request = ProposeRequest(NodeId(0), (), 9, (), beliefs.all())
+    request = ProposeRequest(NodeId(0), (), 9, (), beliefs.all(), may_merge=False)
     claims = {proposal.action.technique: proposal.action for proposal in PlaybookPlanner(SPACE).propose(request)}
     assert claims["b"].gain_mean == (0.5 - 1.5) / 4
     assert claims["a"].gain_mean == 0.2
@@ -65,7 +65,7 @@ def test_failures_lower_the_claimed_success() -> None:
 def test_a_choice_already_made_on_the_path_is_not_taken_again() -> None:
     toggling = replace(SPACE, techniques=(technique("a", 0.2, parameter="x"), technique("a", 0.3, parameter="y")))
     x, y = (choice.action() for choice in toggling.techniques)
-    request = ProposeRequest(NodeId(0), (x, y), 9, ())
+    request = ProposeRequest(NodeId(0), (x, y), 9, (), may_merge=False)
     assert PlaybookPlanner(toggling).propose(request) == ()
 
 
@@ -78,7 +78,7 @@ def test_a_walk_of_proposals_never_repeats_a_plan(dsa: tuple[Family, Definition]
     known: set[PlanKey] = {plan_key(())}
     plan: Plan = ()
     for _ in range(data.draw(st.integers(1, 12))):
-        proposals = planner.propose(ProposeRequest(NodeId(0), plan, 3, known))
+        proposals = planner.propose(ProposeRequest(NodeId(0), plan, 3, known, may_merge=False))
         if not proposals:
             break
         for proposal in proposals:

@@ -121,6 +121,7 @@ def test_without_an_incumbent_the_first_that_passes_is_promoted_at_once(bench: B
 def test_what_fails_in_full_is_taken_back_with_what_was_built_on_it(bench: Bench) -> None:
     """Every kernel with technique `b` passes its evaluation and is wrong on a hidden workload."""
     bench.evaluator = lambda: Slow(wrong="b")
+    bench.settings = bench.settings.model_copy(update={"merge": False})  # so that `b` gains alone, and is built on
     bench.search()
     state, refuted = state_of(bench), [event for event in events_of(bench) if isinstance(event, PlanRefuted)]
     assert refuted, "the landscape never led there: the test shows nothing"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from concurrent.futures import Future
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from ksearch.errors import BadInput, Unavailable
 from ksearch.evaluators.fake import FakeEvaluator
 from ksearch.judge.verdict import Evidence, Job, Status, Verdict
 from ksearch.settings import BudgetSettings
+from ksearch.steps import Parts
 from ksearch.store.events import EvaluationSettled, EvaluationStarted, Event, IncumbentChanged, parse_event
 from ksearch.store.fold import RunState
 from ksearch.store.journal import read_state
@@ -182,3 +185,48 @@ def test_a_time_limit_ends_a_search_that_waits(bench: Bench) -> None:
     bench.evaluator = lambda: StopAfter(threading.Event(), 3)
     ending = bench.search()
     assert (ending.status, ending.reason) == ("budget", "time limit of 0.5 s reached")
+
+
+class Rented(FakeEvaluator):
+    """A machine of which each answer costs three cents, and a lost one two."""
+
+    lost = 0
+
+    def submit(self, job: Job) -> Future[Verdict]:
+        future: Future[Verdict] = Future()
+        verdict = self.verdict(job).model_copy(update={"usd": 0.03})
+        if job.job.endswith("/2/evaluate") and not self.lost:
+            self.lost = 1
+            verdict = Verdict(job=job.job, solution="", status=Status.INFRASTRUCTURE, evidence=Evidence(message="lost"), usd=0.02)
+        future.set_result(verdict)
+        return future
+
+
+@pytest.fixture
+def rented(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A bench on machines that cost a dollar a minute."""
+    bench.evaluator = lambda: Rented(seed=5, failure_rate=0.2)
+    parts = Bench.parts
+    monkeypatch.setattr(Bench, "parts", lambda self: _priced(parts(self), Decimal("0.0001")))
+    return bench
+
+
+def _priced(parts: Parts, usd_per_second: Decimal) -> Parts:
+    return replace(parts, jobs=replace(parts.jobs, usd_per_second=usd_per_second))
+
+
+def test_a_rented_machine_is_paid_from_the_budget_lost_answers_included(rented: Bench) -> None:
+    rented.search()
+    state = state_of(rented)
+    answers = sum(len(candidate.verdicts) for candidate in state.candidates.values())
+    assert state.ledger.spent.usd == Decimal("0.03") * answers + Decimal("0.02")
+    assert state.ledger.reserved.usd == 0
+
+
+def test_no_evaluation_begins_that_could_pass_the_limit_in_dollars(rented: Bench) -> None:
+    """Each reserves 600 s of the machine: six cents."""
+    rented.settings = rented.settings.model_copy(update={"budget": BudgetSettings(max_usd=0.2)})
+    ending = rented.search()
+    state = state_of(rented)
+    assert (ending.status, state.ledger.spent.usd <= Decimal("0.2")) == ("budget", True)
+    assert Decimal("0.2") - state.ledger.spent.usd < Decimal("0.06")

@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import TypeVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ksearch.tree import DEFAULTS, MeanPuct, Tree, policy_named
-from ksearch.tree.types import ROOT, Asked, Cancelled, Failed, Issued, Measured, Outcome, Propose, Proposed, Skipped, Ticket, Write
+from ksearch.tree.types import (
+    ROOT,
+    Action,
+    Asked,
+    Cancelled,
+    Failed,
+    Issued,
+    Measured,
+    Outcome,
+    Part,
+    Propose,
+    Proposed,
+    Skipped,
+    Ticket,
+    Write,
+)
 from tests.tree.worlds import Landscape, Logged, action, actions, drive, new_tree
 
+Step = TypeVar("Step", Action, Part)
 GRID = 2.0**-20
 """Rewards and claims on a dyadic grid, so that shifting and scaling them is exact in floating point."""
 
@@ -82,9 +99,13 @@ def transformed(outcome: Outcome, shift: float, unit: float) -> Outcome:
         return Measured(on_grid(outcome.reward) * unit + shift)
     if isinstance(outcome, Proposed):
         return Proposed(tuple(
-            replace(offer, gain_mean=on_grid(offer.gain_mean) * unit, gain_sd=offer.gain_sd * unit) for offer in outcome.actions
+            replace(scaled(offer, unit), parts=tuple(scaled(part, unit) for part in offer.parts)) for offer in outcome.actions
         ))  # fmt: skip
     return outcome
+
+
+def scaled(step: Step, unit: float) -> Step:
+    return replace(step, gain_mean=on_grid(step.gain_mean) * unit, gain_sd=step.gain_sd * unit)
 
 
 tree_searches = pytest.mark.parametrize("policy", ["puct", "puct-mean"])

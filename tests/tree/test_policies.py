@@ -57,7 +57,7 @@ def test_equal_state_and_generator_choose_equally(name: str) -> None:
     assert logs[0] == logs[1]
 
 
-@pytest.mark.parametrize("name", ["puct", "puct-mean", "greedy", "best-of-n"])
+@pytest.mark.parametrize("name", ["puct", "puct-mean", "flat", "greedy", "best-of-n"])
 def test_only_the_random_policy_draws(name: str) -> None:
     rng = random.Random(7)
     logged = Logged(new_tree(policy_named(name)).tree, rng)

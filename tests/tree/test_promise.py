@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ksearch.tree import DEFAULTS, Puct, Tree
-from ksearch.tree.credit import Credit, log_expected_improvement, prospect
+from ksearch.tree.credit import Credit, log_expected_improvement, narrowed, prospect
 from ksearch.tree.promise import Hopes, choices
 from ksearch.tree.statistics import to_units
 from ksearch.tree.types import ROOT, Measured, Outcome, Propose, Proposed, Ticket, Write
@@ -52,7 +52,8 @@ def test_results_of_other_parameters_move_the_prior_alone() -> None:
 def test_results_narrow_and_attempts_in_flight_count_as_some() -> None:
     few, many = (prospect(action(), learnt(*[0.2] * n), 0.3, DEFAULTS).sd for n in (2, 20))
     assert many < few
-    assert prospect(action(), learnt(flying=3), 0.3, DEFAULTS).sd == pytest.approx(0.1)
+    alone = prospect(action(), learnt(flying=3), 0.3, DEFAULTS)
+    assert narrowed(alone, learnt(flying=3)).sd == pytest.approx(0.1)
 
 
 @given(st.lists(st.floats(-2, 2), max_size=12), st.integers(0, 5), st.randoms())

@@ -7,6 +7,7 @@ import statistics
 import pytest
 
 from ksearch.tree import policy_named
+from ksearch.tree.types import plan_key
 from tests.tree.worlds import Landscape, drive, new_tree
 
 SEEDS = range(16)
@@ -18,7 +19,7 @@ def share_of_optimum(policy: str, seed: int, width: int) -> float:
     landscape, logged = Landscape(seed), new_tree(policy_named(policy))
     for _ in drive(logged, landscape.answer, WRITES, width):
         pass
-    steps = frozenset(step.technique for step in logged.tree.best_node().plan)
+    steps = frozenset(key.split("|")[0] for key in plan_key(logged.tree.best_node().plan))
     return landscape.reward(steps) / landscape.optimum()
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 from ksearch.tree import DEFAULTS, Constants, Policy, Puct, Tree
 from ksearch.tree.types import (
+    MERGE,
     Action,
     Banned,
     Change,
@@ -16,6 +17,7 @@ from ksearch.tree.types import (
     Measured,
     NodeId,
     Outcome,
+    Part,
     Pinned,
     Plan,
     Propose,
@@ -24,11 +26,21 @@ from ksearch.tree.types import (
     Unbanned,
     Unpinned,
     Write,
+    plan_key,
 )
 
 
 def action(technique: str = "tile", parameter: str = "1", gain: float = 0.5, p: float = 0.5, second_parent: NodeId | None = None) -> Action:
     return Action(technique, "kernel", parameter, "less traffic", gain, 0.2, p, 2, "bytes dominate", second_parent=second_parent)
+
+
+def merge(*steps: Action) -> Action:
+    """These steps at once."""
+    parts = tuple(Part(step.technique, step.target, step.parameter, step.gain_mean, step.gain_sd, step.p_success) for step in steps)
+    return replace(
+        steps[0], technique=MERGE, parameter=" + ".join(sorted(part.key for part in parts)), parts=parts,
+        gain_mean=sum(part.gain_mean for part in parts),
+    )  # fmt: skip
 
 
 def actions(gains: Iterable[float], technique: str = "tile", p: float = 0.5) -> tuple[Action, ...]:
@@ -116,14 +128,16 @@ class Landscape:
         return max(self.reward(chosen) for chosen in sets if self._possible(chosen))
 
     def propose(self, tree: Tree, plan: Plan, count: int) -> Proposed:
-        """The highest claims first, among the plans that don't stand yet."""
-        known, used = tree.known_plans(), frozenset(step.key for step in plan)
+        """The highest claims first, among the plans that don't stand yet; a merge of the two highest among them."""
+        known, used = tree.known_plans(), plan_key(plan)
         offered = [action(name, "1", self.claims[name], self.success[name]) for name in self.names]
-        fresh = [step for step in offered if step.key not in used and used | {step.key} not in known]
+        offered.sort(key=lambda step: -step.gain_mean)
+        unused = [step for step in offered if step.key not in used]
+        fresh = [step for step in (*unused, *([merge(*unused[:2])] if len(unused) > 1 else [])) if used | set(step.steps) not in known]
         return Proposed(tuple(sorted(fresh, key=lambda step: -step.gain_mean)[:count]))
 
     def judge(self, ticket: Write) -> Outcome:
-        chosen = frozenset(step.technique for step in ticket.plan)
+        chosen = frozenset(part.technique for step in ticket.plan for part in step.parts or (step,))
         draw = random.Random(f"{self.seed} {sorted(chosen)} {ticket.attempt}")
         if not self._possible(chosen) or draw.random() > min(self.success[name] for name in chosen):
             return Failed("numerics")

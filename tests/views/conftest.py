@@ -51,7 +51,7 @@ def hostile(tmp_path: Path) -> Path:
     settings = Settings(definition="toy")
     with EventLog.create(folder / "run.sqlite") as log:
         header = RunCreated(
-            run="hostile", ksearch_version="0", judge_version=JUDGE_VERSION, settings=log.put_blob(settings.model_dump_json().encode()),
+            run=HOSTILE, ksearch_version="0", judge_version=JUDGE_VERSION, settings=log.put_blob(settings.model_dump_json().encode()),
             definition="", definition_name=HOSTILE, workloads="", subset="", baseline=None, start=None, seed=0, device="cpu",
             device_name=HOSTILE, family=None,
         )  # fmt: skip
@@ -73,10 +73,10 @@ def hostile(tmp_path: Path) -> Path:
         journal.record(
             CandidateWritten(
                 candidate=0, ticket=write, node=1, solution=log.put_blob(solution.encode()), digest="0" * 64, name=HOSTILE,
-                language="python", origin=HOSTILE,
+                language=HOSTILE, origin=HOSTILE,
             ),
             EvaluationSettled(
-                candidate=0, kind="evaluate", verdict=journal.put_verdict(verdict), status="COMPILE_ERROR", stage="compile",
+                candidate=0, kind="evaluate", verdict=journal.put_verdict(verdict), status=HOSTILE, stage=HOSTILE,
                 message=HOSTILE, reward=None, latency_us=None, baseline_us=None, paired_gain=None, promoted=False,
                 device_seconds=1.0, wall_seconds=1.0,
             ),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -139,3 +141,11 @@ def test_hostile_text_is_told_inertly(hostile: Path, capsys: pytest.CaptureFixtu
 def test_an_unknown_node_is_refused(folder: Path) -> None:
     with pytest.raises(BadInput, match="has no node 999"):
         print_story(str(folder), None, 999, as_json=False)
+
+
+def test_an_error_that_names_what_a_file_says_is_inert_too(hostile: Path) -> None:
+    command = [sys.executable, "-m", "ksearch", "explain", str(hostile), "99"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "has no node 99" in done.stderr
+    assert printable(done.stderr)

@@ -83,6 +83,33 @@ def test_wrong_numbers_keep_their_errors_and_unmeasured_ones_are_nan(run: Stored
     assert math.isnan(theirs.correctness.max_relative_error)
 
 
+def test_a_folder_of_exports_is_a_trace_set(recorded: Path, tmp_path: Path) -> None:
+    """In the layout of FlashInfer-Bench's datasets, loaded by its own TraceSet: every trace finds its definition and solution."""
+    data = pytest.importorskip("flashinfer_bench.data")
+    with StoredRun.open(str(recorded)) as run:
+        definition, workloads = run.definition(), run.workloads()
+        solutions = {candidate.name: run.solution(candidate) for candidate in run.record().candidates}
+    root, name = tmp_path / "set", definition.name
+    _write(root / "definitions" / definition.op_type / f"{name}.json", definition.model_dump_json(exclude_none=True))
+    lines = [{"definition": name, "workload": judged.workload.model_dump(mode="json"), "solution": None} for judged in workloads]
+    _write(root / "workloads" / definition.op_type / f"{name}.jsonl", "\n".join(map(json.dumps, lines)))
+    for solution in solutions.values():
+        _write(root / "solutions" / "ksearch" / name / f"{solution.name}.json", solution.model_dump_json(exclude_none=True))
+    _write(root / "traces" / definition.op_type / f"{name}.jsonl", exported(recorded, "trace", tmp_path))
+    loaded = data.TraceSet.from_path(str(root))
+    traces = loaded.traces[name]
+    assert list(loaded.definitions) == [name]
+    assert len(loaded.workloads[name]) == len(workloads)
+    assert {trace.solution for trace in traces} <= {solution.name for solution in loaded.solutions[name]}
+    assert {trace.workload.uuid for trace in traces} == {trace.workload.uuid for trace in loaded.workloads[name]}
+    assert loaded.summary()["total"] == len(traces)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
 def test_infrastructure_gives_no_trace(recorded: Path) -> None:
     with StoredRun.open(str(recorded)) as run:
         record = run.record()

@@ -13,6 +13,7 @@ from ksearch.coder.model.coder import read_new
 from ksearch.coder.model.forms import EDIT, WRITE
 from ksearch.coder.types import Draft, NothingToWrite, WriteRequest
 from ksearch.tree.types import Action
+from ksearch.worldmodel.briefing import inline
 from ksearch.worldmodel.oracle import Oracle, Question, Turn, Unanswered, consult
 from ksearch.worldmodel.types import Proposal, ProposeRequest
 
@@ -76,7 +77,7 @@ def recent(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
 def _news(request: WriteRequest) -> str:
     """What became of the last answer."""
     if request.last is None:
-        return "" if request.trouble is None else f"# Your last answer\n\nIt could not be used: {request.trouble}"
+        return "" if request.trouble is None else f"# Your last answer\n\nIt could not be used: {inline(request.trouble)}"
     if request.last.stage is not None:
         return f"# Your last kernel failed\n\n{failure_text(request.last, request.workloads)}"
     return f"# Your last kernel passed\n\n{latency_text(request.last, request.workloads)}"

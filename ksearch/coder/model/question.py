@@ -9,7 +9,7 @@ from ksearch.briefing.verdicts import failure_text
 from ksearch.coder.model.forms import EDIT, WRITE
 from ksearch.coder.types import WriteRequest
 from ksearch.tree.types import WriteMode
-from ksearch.worldmodel.briefing import Section, describe, document_text, factor, fit, outcomes_text, path_text
+from ksearch.worldmodel.briefing import Section, describe, document_text, factor, fit, inline, outcomes_text, path_text
 from ksearch.worldmodel.types import SearchView
 
 
@@ -37,7 +37,8 @@ def _ask(request: WriteRequest) -> str:
 def _earlier(request: WriteRequest) -> str:
     if request.view is not None:
         return path_text(request.view.path[:-1])
-    return "\n".join(f"{index}. {describe(action)}: {action.intent}" for index, action in enumerate(request.plan[:-1], 1)) or "nothing yet"
+    steps = (f"{index}. {describe(action)}: {inline(action.intent)}" for index, action in enumerate(request.plan[:-1], 1))
+    return "\n".join(steps) or "nothing yet"
 
 
 def _step(request: WriteRequest) -> str:
@@ -46,7 +47,7 @@ def _step(request: WriteRequest) -> str:
     step = request.plan[-1]
     regime = f"\nFor the regime: {step.regime}" if step.regime else ""
     claimed = f"expected {factor(step.gain_mean)} over the kernel above"
-    return f"{describe(step)}: {step.intent}\nWhy: {step.rationale}\n{claimed}; attempt {request.attempt} of 3{regime}"
+    return f"{describe(step)}: {inline(step.intent)}\nWhy: {inline(step.rationale)}\n{claimed}; attempt {request.attempt} of 3{regime}"
 
 
 def _failure(request: WriteRequest) -> str:
@@ -54,7 +55,7 @@ def _failure(request: WriteRequest) -> str:
 
 
 def _trouble(request: WriteRequest) -> str:
-    return "" if request.trouble is None else f"It could not be used: {request.trouble}"
+    return "" if request.trouble is None else f"It could not be used: {inline(request.trouble)}"
 
 
 def _surroundings(view: SearchView) -> tuple[Section, ...]:

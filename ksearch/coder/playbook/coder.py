@@ -8,7 +8,7 @@ from ksearch.coder.playbook.mechanism import Family, Rendering, fallbacks_of
 from ksearch.coder.types import Draft, NothingToWrite, Target, WriteRequest
 from ksearch.definitions.schema import BuildSpec, Definition, Solution, SourceFile
 from ksearch.tree.types import Plan, WriteMode
-from ksearch.worldmodel.catalogue import Catalogue, Config, IllegalPlan
+from ksearch.worldmodel.catalogue import Catalogue, Config, IllegalPlan, Value
 
 AUTHOR = "ksearch playbook"
 
@@ -57,12 +57,12 @@ class PlaybookCoder:
 
 def _last_settings(catalogue: Catalogue, plan: Plan) -> Config:
     """What the plan's last step set: a variant that changes it would no longer be this plan."""
-    if not plan:
-        return {}
-    for technique in catalogue.techniques:
-        if technique.key == plan[-1].key:
-            return technique.sets
-    raise IllegalPlan(f"{catalogue.name}: unknown action {plan[-1].key}")
+    settings: dict[str, Value] = {}
+    for step in plan[-1].steps if plan else ():
+        if step not in catalogue.by_key:
+            raise IllegalPlan(f"{catalogue.name}: unknown action {step}")
+        settings |= catalogue.by_key[step].sets
+    return settings
 
 
 def _describe(plan: Plan) -> str:

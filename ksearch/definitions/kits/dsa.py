@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 FP8_MAX = 448.0
 """Largest finite float8_e4m3fn."""
 
+TURNED = 2
+"""Tokens of each page that a refreshed cache changes."""
 MEDIUM_LENGTH = 4096
 """Longest row of the medium regime: the recorded workloads leave a gap between 2817 and 5194."""
 
@@ -75,7 +77,8 @@ def topk_inputs(draw: Draw) -> Tensors:
 
 
 def topk_refresh(draw: Draw, before: Tensors) -> Tensors:
-    """Everything new but the cache's bytes, an eighth of which are: the other pages change places, which no cached result survives."""
+    """Everything new but the cache's bytes, an eighth of which are. The other pages change places, and in each of them two tokens'
+    values turn by some places under their old scale: no page, and no part of one, can be known again by less than its values."""
     import torch
 
     cache = before["k_index_cache_fp8"]
@@ -84,9 +87,23 @@ def topk_refresh(draw: Draw, before: Tensors) -> Tensors:
         return topk_inputs(draw)
     small = _requests(draw, num_pages, page_size)
     moved = cache[torch.randperm(num_pages, generator=draw.generator, device=draw.device)]
+    for _ in range(TURNED):
+        _turn_a_token(draw, moved, packed - 4)
     rewritten = -(-num_pages // 8)
     moved[:rewritten] = packed_cache(_keys(draw, rewritten, page_size, packed - 4))
     return {**small, "k_index_cache_fp8": moved}
+
+
+def _turn_a_token(draw: Draw, cache: torch.Tensor, dim: int) -> None:
+    """In every page: the fp8 values of one token, turned by a number of places drawn for the page."""
+    import torch
+
+    num_pages, page_size = cache.shape[:2]
+    pages = torch.arange(num_pages, device=draw.device)
+    tokens = cache.view(num_pages, -1)[:, : page_size * dim].unflatten(1, (page_size, dim))
+    which = draw.integers(0, page_size, num_pages)
+    places = (torch.arange(dim, device=draw.device) + draw.integers(1, dim, num_pages, 1)) % dim
+    tokens[pages, which] = tokens[pages, which].gather(1, places)
 
 
 def _requests(draw: Draw, num_pages: int, page_size: int) -> dict[str, torch.Tensor]:

@@ -68,8 +68,7 @@ class ToleranceOracle:
 
     def _learn(self, exact: list[Any], written: list[Any], inputs: tuple[Any, ...]) -> list[Measures]:
         """Limits of each output: 3 times the worst honest variant on these inputs, or the floor."""
-        low = self.reference.in_input_type(inputs)
-        variants = [written] if low is None else [written, low]
+        variants = self._honest(inputs, written)
         limits = []
         for place, (name, truth) in enumerate(zip(self.names, exact, strict=True)):
             floor = floors(self.definition.outputs[name].dtype, rows_of(truth).shape[0])
@@ -77,6 +76,11 @@ class ToleranceOracle:
             honest = [_measure(truth, value.to(truth.device).double()).times(FACTOR) for value in given]
             limits.append(reduce(Measures.worst, honest, floor))
         return limits
+
+    def _honest(self, inputs: tuple[Any, ...], written: list[Any]) -> list[list[Any]]:
+        """Outputs of the honest variants."""
+        low = self.reference.in_input_type(inputs)
+        return [written] if low is None else [written, low]
 
     def check(self, expectation: Expectation, outputs: Sequence[Any]) -> Problem | Errors:
         expected: _Expected = expectation.content

@@ -30,7 +30,7 @@ def _judge(role: str, answers: Sequence[EvaluationRecord]) -> CostRow | None:
         return None
     return CostRow(
         role=role, count=len(answers), device_seconds=sum(answer.device_seconds for answer in answers),
-        wall_seconds=sum(answer.wall_seconds for answer in answers), tokens=None, usd=None,
+        wall_seconds=sum(answer.wall_seconds for answer in answers), tokens=None, usd=sum(answer.usd for answer in answers) or None,
     )  # fmt: skip
 
 
@@ -39,14 +39,17 @@ def _lost(record: RunRecord) -> CostRow | None:
     if not losses:
         return None
     seconds = sum(c.device_seconds - sum(answer.device_seconds for answer in c.evaluations) for c in record.candidates)
+    usd = sum(c.usd - sum(answer.usd for answer in c.evaluations) for c in record.candidates)
     return CostRow(
-        role="judge: lost with its process", count=losses, device_seconds=max(0.0, seconds), wall_seconds=None, tokens=None, usd=None
-    )
+        role="judge: lost with its process", count=losses, device_seconds=max(0.0, seconds), wall_seconds=None, tokens=None,
+        usd=usd if usd > 0 else None,
+    )  # fmt: skip
 
 
 def _models(record: RunRecord) -> Iterator[CostRow]:
     """By role; what no call accounts for in a row of its own (an older log booked forecasts beside the calls)."""
-    tokens, usd = record.budget["tokens"].spent, record.budget["usd"].spent
+    rented = sum(candidate.usd for candidate in record.candidates)
+    tokens, usd = record.budget["tokens"].spent, record.budget["usd"].spent - rented
     for role in record.spending:
         taken = role.input + role.cached + role.written + role.output + role.unseen
         tokens, usd = tokens - taken, usd - role.usd

@@ -21,6 +21,7 @@ from ksearch.store.events.candidates import (
     PlanRefuted,
     RootSettled,
 )
+from ksearch.store.events.memory import KnowledgeRecalled, RecalledLesson, RecalledTechnique
 from ksearch.store.events.models import (
     BudgetBlocked,
     CallEnding,
@@ -79,6 +80,7 @@ __all__ = [
     "IdeaUnbanned",
     "IncumbentChanged",
     "Kind",
+    "KnowledgeRecalled",
     "ModelCallLost",
     "ModelCallSettled",
     "ModelCallStarted",
@@ -90,6 +92,8 @@ __all__ = [
     "PastForecast",
     "PlanRefuted",
     "PlanningFailed",
+    "RecalledLesson",
+    "RecalledTechnique",
     "RegimeBound",
     "RequestAnswered",
     "RootSettled",
@@ -105,6 +109,7 @@ __all__ = [
 Event: TypeAlias = (
     RunCreated
     | Opened
+    | KnowledgeRecalled
     | BoundsKnown
     | CandidateWritten
     | NothingWritten

@@ -35,12 +35,13 @@ class NothingWritten(Frozen):
 
 
 class EvaluationStarted(Frozen):
-    """A candidate was handed to the judge. `gpu_seconds` is the reservation."""
+    """A candidate was handed to the judge. `gpu_seconds` and `usd` (of a rented machine) are the reservation."""
 
     type: Literal["evaluation_started"] = "evaluation_started"
     candidate: CandidateId
     kind: Kind
     gpu_seconds: float
+    usd: float = 0.0
 
 
 class EvaluationSettled(Frozen):
@@ -61,6 +62,8 @@ class EvaluationSettled(Frozen):
     promoted: bool
     device_seconds: float
     wall_seconds: float
+    usd: float = 0.0
+    """What a rented machine was paid for it."""
 
 
 class EvaluationLost(Frozen):
@@ -71,6 +74,7 @@ class EvaluationLost(Frozen):
     kind: Kind
     reason: str
     device_seconds: float
+    usd: float = 0.0
 
 
 class RootSettled(Frozen):

@@ -28,6 +28,8 @@ class TicketIssued(Frozen):
     why: str
     evaluations: int = 1
     """What a write ticket reserves at once; 0 when it waits in the surrogate's line, and reserves when it is measured."""
+    usd: float = 0.0
+    """What a write ticket reserves for a rented machine."""
 
 
 class TicketSettled(Frozen):
