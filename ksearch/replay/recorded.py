@@ -179,7 +179,7 @@ class RecordedForecasts(ForecastDesk):
     """Takes questions and lets the record answer them: its futures stay open until the forecasts arrive."""
 
     def __init__(self, opened: SurrogateOpened) -> None:
-        super().__init__(RecordedForecaster(opened.forecaster), History(past=opened.past))
+        super().__init__(RecordedForecaster(opened.forecaster), History(past=opened.past), model=opened.model)
 
     def ask(self, state: RunState, samples: Samples, candidates: Sequence[int]) -> Future[Forecasts]:
         return Future()
