@@ -138,8 +138,13 @@ class Search:
             self.steps.conclude(step)
         # A visited device has judged its round's fastest in full already, or does so with the next round.
         chosen = promotion(self.state, at_once=self.in_rounds or self.promotion_is_due())
-        if chosen is not None and chosen not in self.running.values() and self.may_promote():
+        if chosen is not None and chosen not in self.running.values() and self.may_promote() and not self.unsettled():
             self.running[self.steps.start(chosen)] = chosen
+
+    def unsettled(self) -> bool:
+        """Whether a verdict is in that its ticket waits to tell, for the forecast: with it, who is promoted may change."""
+        candidates = map(self.state.candidate_of, self.state.open_tickets)
+        return any(candidate is not None and "evaluate" in candidate.verdicts for candidate in candidates)
 
     def promotion_is_due(self) -> bool:
         """Whether the fastest in waiting is promoted whatever may still come: because nothing will, or its time is up."""

@@ -84,7 +84,7 @@ def test_a_killed_run_resumes_to_the_same_end(tmp_path: Path, whole_group: bool)
     while True:
         process = start(arguments, marker := f"mark-{whole_group}-{kills}")
         try:
-            process.wait(timeout=rng.uniform(0.4, 1.3))
+            process.wait(timeout=rng.uniform(0.6, 2.6))
         except subprocess.TimeoutExpired:
             (os.killpg if whole_group else os.kill)(process.pid, signal.SIGKILL)
             process.wait()

@@ -129,9 +129,15 @@ def test_what_has_the_focus_can_be_seen(reader: Opened) -> None:
 def test_letters_find_a_row(reader: Opened) -> None:
     reader.page.click('text="Unfold all"')
     reader.page.focus(".grid-space .row[tabindex='0']")
-    reader.page.keyboard.press("Home")
-    reader.page.keyboard.type("fuse")
-    assert reader.page.evaluate("document.activeElement.querySelector('.name').textContent").startswith("fuse")
+    found = ""
+    for _ in range(5):  # on a busy machine letters may come too far apart to be one word
+        reader.page.keyboard.press("Home")
+        reader.page.keyboard.type("fuse")
+        found = reader.page.evaluate("document.activeElement.querySelector('.name').textContent")
+        if found.startswith("fuse"):
+            break
+        reader.page.wait_for_timeout(1500)  # a word begun is forgotten
+    assert found.startswith("fuse")
 
 
 def test_a_filter_shows_what_it_finds_with_the_way_there(reader: Opened) -> None:
