@@ -64,7 +64,7 @@ class JobFactory:
     @property
     def usd_reservation(self) -> float:
         """US dollars set aside for a candidate in flight; 0 on machines of one's own."""
-        wanted, limit = float(self.usd_per_second) * RENTED_S, self.settings.budget.max_usd
+        wanted, limit = float(self.usd_per_second * Decimal(RENTED_S)), self.settings.budget.max_usd
         return wanted if limit is None else min(wanted, limit)
 
     def job(self, name: str, kind: Literal["evaluate", "promote"], solution: Solution, opponent: Solution | None = None) -> Job:

@@ -84,6 +84,11 @@ def gpu_seconds_kept(state: RunState) -> float:
     return state.promotions.last_device_s if state.promotions.waiting else 0.0
 
 
+def usd_kept(state: RunState) -> float:
+    """As `gpu_seconds_kept`, in dollars for a rented machine."""
+    return state.promotions.last_usd if state.promotions.waiting else 0.0
+
+
 def _due(state: RunState) -> bool:
     """An incumbent at all is worth a promotion at once: until then there is nothing to take away."""
     promotions, contender = state.promotions, state.promotions.contender

@@ -31,7 +31,7 @@ from ksearch.pending import (
     next_step,
 )
 from ksearch.profiling.run import incumbent_above_floor, is_at_floor
-from ksearch.promotion import aftermath, gpu_seconds_kept, promotion, seconds_kept
+from ksearch.promotion import aftermath, gpu_seconds_kept, promotion, seconds_kept, usd_kept
 from ksearch.root import settle_root
 from ksearch.steering import take_requests
 from ksearch.steps import Steps
@@ -152,8 +152,10 @@ class Search:
         return over or self.winding_down()
 
     def may_promote(self) -> bool:
-        left = self.state.ledger.remaining.gpu_seconds
-        return not self.state.ledger.exceeded and (left is None or float(left) >= self.state.promotions.last_device_s)
+        left, last = self.state.ledger.remaining, self.state.promotions
+        device = left.gpu_seconds is None or float(left.gpu_seconds) >= last.last_device_s
+        rent = left.usd is None or float(left.usd) >= last.last_usd
+        return not self.state.ledger.exceeded and device and rent
 
     def winding_down(self) -> bool:
         """Whether the time that is left belongs to a promotion."""
@@ -240,7 +242,7 @@ class Search:
         if remaining.gpu_seconds is not None and jobs.gpu_reservation > 0:
             counts.append(int((float(remaining.gpu_seconds) - gpu_seconds_kept(self.state)) // jobs.gpu_reservation))
         if remaining.usd is not None and jobs.usd_reservation > 0:
-            counts.append(int(float(remaining.usd) // jobs.usd_reservation))
+            counts.append(int((float(remaining.usd) - usd_kept(self.state)) // jobs.usd_reservation))
         return max(0, min(counts))
 
     def interruption(self) -> RunEnded | None:

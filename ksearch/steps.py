@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
@@ -129,15 +130,19 @@ class Steps:
         job = self.parts.jobs.job(f"{name}/{kind}", kind, solution, opponent if kind == "promote" else None)
         if kind == "evaluate" and opponent is not None and in_rounds(self.state.settings.evaluator):
             job = self.parts.jobs.offering(job, f"{name}/promote", opponent, self.state.promotions.bar)
-        usd = self.parts.jobs.usd_reservation
-        self.journal.record(EvaluationStarted(candidate=candidate.id, kind=kind, gpu_seconds=self._reservation(kind), usd=usd))
+        gpu_seconds, usd = self._reservation(kind)
+        self.journal.record(EvaluationStarted(candidate=candidate.id, kind=kind, gpu_seconds=gpu_seconds, usd=usd))
         future: Future[Answer] = self.parts.evaluator.submit(job)  # type: ignore[assignment]
         return future
 
-    def _reservation(self, kind: Kind) -> float:
-        """A promotion may be the last that the budget pays: it takes what is left where that is less."""
-        wanted, left = self.parts.jobs.gpu_reservation, self.state.ledger.remaining.gpu_seconds
-        return wanted if kind == "evaluate" or left is None else min(wanted, float(left))
+    def _reservation(self, kind: Kind) -> tuple[float, float]:
+        """(GPU-seconds, US dollars). A promotion may be the last that the budget pays: it takes what is left where that is less."""
+        jobs, left = self.parts.jobs, self.state.ledger.remaining
+        gpu_seconds, usd = jobs.gpu_reservation, jobs.usd_reservation
+        if kind == "evaluate":
+            return gpu_seconds, usd
+        gpu_left, usd_left = (math.inf if limit is None else float(limit) for limit in (left.gpu_seconds, left.usd))
+        return min(gpu_seconds, gpu_left), min(usd, usd_left)
 
     def _in_pool(self, call: Callable[[Request], Answer], request: Request) -> Future[Answer]:
         return self.pool.submit(_within_budget, call, request)

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ksearch.definitions.schema import Workload
 from ksearch.judge.arena import Layout
@@ -22,6 +23,7 @@ from ksearch.judge.clocks import Timing
 from ksearch.judge.device import Device
 from ksearch.judge.device_session import DeviceSession
 from ksearch.judge.failures import StageFailure
+from ksearch.judge.metronome import Metronome
 from ksearch.judge.paired import Times, Watch
 from ksearch.judge.session import Executed, Session
 from ksearch.judge.statistics import robust_spread
@@ -51,7 +53,7 @@ class DeviceClock:
     def __init__(self, device: Device) -> None:
         self.device = device
         self.name = "cupti" if device.cupti else "cuda-events"
-        self._empties: dict[tuple[int, str], Empty] = {}
+        self._empties: WeakKeyDictionary[Metronome, dict[str, Empty]] = WeakKeyDictionary()
 
     def time(self, checker: Checker, session: Session, workloads: Sequence[Workload], timed_calls: int) -> dict[str, Timing]:
         found = {}
@@ -106,14 +108,14 @@ class DeviceClock:
     def _empty(self, checker: Checker, session: Session, workload: Workload) -> Empty:
         """What a request of this workload costs with nothing in it, in the judge's own idle runner. Making one takes as long as a
         candidate's own first call, so the workload with the largest outputs speaks for all."""
-        key = (id(session.metronome), workload.uuid)
-        if key not in self._empties:
+        known = self._empties.setdefault(session.metronome, {})
+        if workload.uuid not in known:
             layout = Layout.of(checker.definition, workload)
             session.runner.stop()
             session.metronome.prepare(workload, layout, ())
             ticks = [session.metronome.tick() * 1e6 for _ in range(EMPTY_TICKS)]
-            self._empties[key] = Empty(median(ticks), max(LEAST_SLACK_US, SURE * robust_spread(ticks)))
-        return self._empties[key]
+            known[workload.uuid] = Empty(median(ticks), max(LEAST_SLACK_US, SURE * robust_spread(ticks)))
+        return known[workload.uuid]
 
     def charged_us(self, executed: Executed, workload: Workload) -> float:
         """The call's time from its stamps. Raises StageFailure when they contradict each other or the judge's clock.

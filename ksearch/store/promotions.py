@@ -37,6 +37,7 @@ class Promotions:
     last: CandidateId | None = None
     last_s: float = 0.0
     last_device_s: float = 0.0
+    last_usd: float = 0.0
     """Of the latest full judgement, the root's included."""
 
     @property
@@ -60,7 +61,7 @@ class Promotions:
             self.evaluating_s += event.wall_seconds
             return
         self.count += not root
-        self.last, self.last_s, self.last_device_s = event.candidate, event.wall_seconds, event.device_seconds
+        self.last, self.last_s, self.last_device_s, self.last_usd = event.candidate, event.wall_seconds, event.device_seconds, event.usd
         self.drop(event.candidate)
         if event.reward is not None and reward is not None:
             self._raise(reward)

@@ -16,7 +16,7 @@ from ksearch.evaluators.fake import FakeEvaluator
 from ksearch.judge.verdict import Evidence, Job, Status, Verdict
 from ksearch.settings import BudgetSettings
 from ksearch.steps import Parts
-from ksearch.store.events import EvaluationSettled, EvaluationStarted, Event, IncumbentChanged, parse_event
+from ksearch.store.events import EvaluationSettled, EvaluationStarted, Event, IncumbentChanged, RunCreated, parse_event
 from ksearch.store.fold import RunState
 from ksearch.store.journal import read_state
 from tests.search.conftest import Bench, ToyCoder
@@ -230,3 +230,20 @@ def test_no_evaluation_begins_that_could_pass_the_limit_in_dollars(rented: Bench
     state = state_of(rented)
     assert (ending.status, state.ledger.spent.usd <= Decimal("0.2")) == ("budget", True)
     assert Decimal("0.2") - state.ledger.spent.usd < Decimal("0.06")
+
+
+@pytest.mark.parametrize("limit", [0.13, 0.15, 0.17, 0.19, 0.21, 0.25, 0.29, 0.35, 0.41, 0.47, 0.53])
+def test_what_is_spent_and_promised_never_passes_the_limit_in_dollars(rented: Bench, limit: float) -> None:
+    """Promotions included: one takes what is left where that is less than it may cost, and evaluations leave it something."""
+    rented.settings = rented.settings.model_copy(update={"budget": BudgetSettings(max_usd=limit)})
+    rented.search()
+    assert rented.journal is not None
+    first, *rest = rented.journal.log.events()
+    created = parse_event(first.payload)
+    assert isinstance(created, RunCreated)
+    state = RunState.begin(created, rented.settings)
+    for stored in rest:
+        state.apply(parse_event(stored.payload), stored.time)
+        assert state.ledger.spent.usd + state.ledger.reserved.usd <= Decimal(str(limit)), stored.payload
+    assert state.ledger.remaining.usd is not None
+    assert not state.promotions.waiting or float(state.ledger.remaining.usd) < state.promotions.last_usd, "the fastest was promoted"
