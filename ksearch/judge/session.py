@@ -41,7 +41,8 @@ class Session:
         self._metronome: Metronome | None = None
         self._arena: Arena | None = None
         self._bound: list[CallSet] = []
-        self._taken: Any = None
+        self._taken: dict[int, Any] = {}
+        """What calls wrote, as bytes, by where they lie."""
         self.kernels: Counter[str] = Counter()
         """Microseconds by name of the kernels that timed calls ran on a device, where that is seen."""
         self._before: frozenset[str] | None = None
@@ -131,10 +132,11 @@ class Session:
         return Executed(spent.wall_s, spent.processor_s)
 
     def _collect(self) -> None:
-        """What the call wrote, as it is now: the runner stands still, or is out of time."""
+        """What the calls wrote, as it is now: the runner stands still, or is out of time."""
+        self._taken = {}
         for call in self._bound:
             begin = call.base + call.layout.outputs_start
-            self._taken = self.arena.memory[begin : begin + call.fill.numel()].clone()
+            self._taken[call.base] = self.arena.memory[begin : begin + call.fill.numel()].clone()
 
     def _reveal(self) -> None:
         for call in self._bound:
@@ -152,13 +154,13 @@ class Session:
         self.runner.resume()
 
     def outputs(self, call: CallSet) -> list[Any]:
-        return read_outputs(self._taken, call)
+        return read_outputs(self._taken[call.base], call)
 
     def trespass(self, call: CallSet) -> str | None:
         """What the call wrote that is not its to write; None when nothing."""
         if (name := changed_input(self.arena, call)) is not None:
             return f"the candidate changed {name}"
-        if (name := overrun(self._taken, call)) is not None:
+        if (name := overrun(self._taken[call.base], call)) is not None:
             return f"the candidate wrote behind the end of output {name}"
         return None
 
