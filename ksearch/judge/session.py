@@ -9,7 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ksearch.definitions.schema import Solution, Workload
-from ksearch.judge.arena import Arena, CallSet, Layout, changed_input, fill_of, overrun, random_bytes, read_outputs, staged, write
+from ksearch.judge.arena import (
+    Arena,
+    CallSet,
+    Layout,
+    changed_input,
+    fill_of,
+    overrun,
+    random_bytes,
+    read_outputs,
+    staged,
+    untouched,
+    write,
+)
 from ksearch.judge.compile import write_sources
 from ksearch.judge.proc import libraries
 from ksearch.judge.runner_handle import Runner
@@ -41,6 +53,7 @@ class Session:
         self._metronome: Metronome | None = None
         self._arena: Arena | None = None
         self._bound: list[CallSet] = []
+        self._copy: Any = None
         self._taken: dict[int, Any] = {}
         """What calls wrote, as bytes, by where they lie."""
         self.kernels: Counter[str] = Counter()
@@ -136,7 +149,16 @@ class Session:
         self._taken = {}
         for call in self._bound:
             begin = call.base + call.layout.outputs_start
-            self._taken[call.base] = self.arena.memory[begin : begin + call.fill.numel()].clone()
+            end = begin + call.fill.numel()
+            self._taken[call.base] = self._room()[begin:end].copy_(self.arena.memory[begin:end])
+
+    def _room(self) -> Any:
+        """For copies of outputs. Kept: a new one would be megabytes of page faults for each call."""
+        import torch
+
+        if self._copy is None or self._copy.numel() < self.arena.size:
+            self._copy = torch.empty(self.arena.size, dtype=torch.uint8)
+        return self._copy
 
     def _reveal(self) -> None:
         for call in self._bound:
@@ -166,6 +188,10 @@ class Session:
 
     def fill_of(self, call: CallSet, place: int) -> Any:
         return fill_of(call, place)
+
+    def untouched(self, call: CallSet, place: int) -> bool:
+        """Whether output `place` holds all of its random bytes still."""
+        return untouched(self._taken[call.base], call, place)
 
     def close(self) -> None:
         self.runner.close()

@@ -217,7 +217,8 @@ class _Output:
         self.raw.copy_(memory[self.start : self.start + self.room])
 
     def bring_back(self, memory: Any) -> None:
-        memory[self.start : self.start + self.room].copy_(self.raw)
+        """Queued where the memory is pinned; there when the device is next synchronised."""
+        memory[self.start : self.start + self.room].copy_(self.raw, non_blocking=True)
 
 
 class Clocks:

@@ -40,7 +40,7 @@ class WallPlan(Frozen):
     libraries: bool = True
     """Whether interpreter, libraries and toolchain can be read; False for compiled code, which gets what its process has loaded."""
     watched: bool = False
-    """The command attaches to a program that it starts, as compute-sanitizer does: allowed where both see no other process and no network."""
+    """The command attaches to a program that it starts, as compute-sanitizer does: where both see no other process and no network."""
     unsafe: bool = False
     without: tuple[str, ...] = Field(default=())
     """Layers not to use, by name ('landlock', 'namespaces'): for trying the fallbacks."""
