@@ -25,6 +25,11 @@ class DeviceSession(Session):
         self._stamps: dict[str, Any] = {}
         self._workload: Workload | None = None
 
+    @property
+    def device(self) -> str:
+        """'cuda:N'."""
+        return str(self._preparation["device"])
+
     def load(self, solution: Solution, artefact: Path | None) -> None:
         """The runner sets up the device, and is told what is judged, before the candidate's code first runs."""
         try:
@@ -66,13 +71,14 @@ class DeviceSession(Session):
     def bind(self, call: CallSet) -> None:
         self.bind_row([call])
 
-    def bind_row(self, calls: list[CallSet]) -> None:
-        """Several are run in a row, unstamped: only the judge's clock sees them."""
+    def bind_row(self, calls: list[CallSet], *, idle: bool = False) -> None:
+        """Several are run in a row, unstamped: only the judge's clock sees them. `idle`: of calls that look at no input."""
         assert self._workload is not None
         self._bound = calls
         message = {
             "op": "bind", "bases": [call.base for call in calls], "seeds": [call.seed for call in calls],
             "workload": self._workload.model_dump(mode="json"), "outputs": [slot.describe() for slot in calls[0].layout.outputs],
+            "idle": idle,
         }  # fmt: skip
         self.runner.ask(message, self.timeout_s)
 

@@ -75,7 +75,7 @@ class Metronome:
         session = self.session
         if not isinstance(session, DeviceSession):
             raise TypeError("rows of calls are for devices")
-        self._trusted(lambda: session.bind_row(session.stage_row(layout, seeds, workload=workload)))
+        self._trusted(lambda: session.bind_row(session.stage_row(layout, seeds, workload=workload), idle=True))
         return self._tick()
 
     def _tick(self) -> float:

@@ -27,10 +27,11 @@ from ksearch.judge.verdict import Stage, Status
 if TYPE_CHECKING:
     from ksearch.judge.clocks import Timing
 
-CALLS = 32
+CALLS = 96
 LEAST_CALLS = 3
-DEVICE_BYTES, SHARED_BYTES = 4 * 2**30, 256 * 2**20
-"""Of a row's tensors on the device, and of its outputs in shared memory."""
+DEVICE_BYTES, SHARED_BYTES = 16 * 2**30, 256 * 2**20
+"""Of a row's tensors on the device, an eighth of its free memory at most, and of its outputs in shared memory."""
+FREE_SHARE = 8
 ROW_US = 500_000.0
 """Calls that are long need no long row."""
 ROWS = 5
@@ -86,6 +87,12 @@ def _held(checker: Checker, session: DeviceSession, workload: Workload, claimed_
     return excess.resolution_us
 
 
+def _room(device: str) -> int:
+    import torch
+
+    return min(DEVICE_BYTES, torch.cuda.mem_get_info(device)[0] // FREE_SHARE) if device.startswith("cuda") else DEVICE_BYTES
+
+
 class _Rows:
     """Rows of `calls` calls of one workload, in the candidate's runner and in the idle one."""
 
@@ -93,17 +100,15 @@ class _Rows:
         self.checker, self.session, self.workload = checker, session, workload
         self.layout = Layout.of(checker.definition, workload)
         outputs = self.layout.stride - self.layout.outputs_start
-        self.calls = min(
-            CALLS, DEVICE_BYTES // max(1, self.layout.stride), SHARED_BYTES // max(1, outputs), math.ceil(ROW_US / max(claimed_us, 1.0))
-        )
+        fitting = min(_room(session.device) // max(1, self.layout.stride), SHARED_BYTES // max(1, outputs))
+        self.calls = min(CALLS, fitting, math.ceil(ROW_US / max(claimed_us, 1.0)))
         self._drawn = 0
         self.claimed_us = claimed_us
 
     def excess(self) -> Excess:
         pairs = [self._pair() for _ in range(ROWS + 1)][1:]  # the first only warms up
-        spent, idle = ([seconds * 1e6 / self.calls for seconds in side] for side in zip(*pairs, strict=True))
-        spread = math.hypot(robust_spread(spent), robust_spread(idle))
-        return Excess(median(spent) - median(idle) - self.claimed_us, max(LEAST_US, SURE * spread / math.sqrt(ROWS)))
+        more = [(spent - idle) * 1e6 / self.calls for spent, idle in pairs]  # side by side: a machine that slows down slows both
+        return Excess(median(more) - self.claimed_us, max(LEAST_US, SURE * robust_spread(more) / math.sqrt(ROWS)))
 
     def _pair(self) -> tuple[float, float]:
         """Seconds of a row, and of one of nothing right before it."""

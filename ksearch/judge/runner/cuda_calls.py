@@ -75,7 +75,7 @@ class CudaCalls:
         single = len(message["bases"]) == 1
         self.earlier = [*self.earlier, self.calls][-KEPT_SETS:] if single else []  # calls in a row lie apart from each other
         self.calls = [
-            _Call(workload, seed, self._inputs(workload, seed), self._outputs(message["outputs"], base))
+            _Call(workload, seed, () if message["idle"] else self._inputs(workload, seed), self._outputs(message["outputs"], base))
             for base, seed in zip(message["bases"], message["seeds"], strict=True)
         ]
         self._settle_down(recorded=single)

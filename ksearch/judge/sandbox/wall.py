@@ -134,8 +134,9 @@ def _landlock(plan: WallPlan, *, own_proc: bool) -> str:
     if "landlock" in plan.without:
         raise OSError("left out")
     proc = ("/proc",) if own_proc or plan.cuda else ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/sys")
-    # The CUDA driver names its threads by writing below /proc/self, and gives up when it can't.
-    own = ("/proc/self",) if plan.cuda else ()
+    # The CUDA driver names its threads by writing below /proc/self, and gives up when it can't. That is this very process: a program
+    # that the command starts has another, and of a /proc of their own all processes are its own.
+    own = ("/proc",) if plan.cuda and plan.watched and own_proc else ("/proc/self",) if plan.cuda else ()
     return landlock.restrict((*plan.readable, *proc), (plan.scratch,), (*plan.devices, *own))
 
 
