@@ -145,5 +145,5 @@ def replayed(forecaster: Forecaster, source: Source, before: Sequence[Sample] = 
 
 
 def unjudged(sample: Sample) -> Sample:
-    """The same without its outcome: what a forecaster may see."""
-    return replace(sample, passed=None, reward=None)
+    """The same without its outcome and without its compile report, as a search knows neither: what a forecaster may see."""
+    return replace(sample, passed=None, reward=None, compiled=None)

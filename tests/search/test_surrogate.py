@@ -36,8 +36,7 @@ from ksearch.store.fold import RunState
 from ksearch.store.journal import read_state
 from ksearch.surrogates.acquisition import LOST
 from ksearch.surrogates.neighbours import Neighbours
-from ksearch.surrogates.types import Forecast, Forecaster, Sample, Step
-from ksearch.tree.types import MERGE
+from ksearch.surrogates.types import Forecast, Forecaster, Sample
 from tests.search.conftest import Bench
 
 GAINS = {"a": 0.5, "b": 0.3, "c": -0.2, "d": 0.1, "e": 0.4, "f": -0.3, "g": 0.6}
@@ -65,14 +64,8 @@ class Oracle:
         if sample.parent_reward is None:
             return None
         error = random.Random(sample.candidate).gauss(0.0, 0.05)
-        d50 = -self.sign * gain_of(sample.steps[-1]) + error
+        d50 = -self.sign * sum(GAINS[step.technique] for step in sample.last_steps) + error
         return Forecast(self.name, 0.9, d50 - 0.07, d50, d50 + 0.07)
-
-
-def gain_of(step: Step) -> float:
-    """A merge's is the sum of its parts'."""
-    keys = step.parameter.split(" + ") if step.technique == MERGE else [step.technique]
-    return sum(GAINS[key.split("|")[0]] for key in keys)
 
 
 def honest_past(count: int = 40) -> tuple[PastForecast, ...]:
