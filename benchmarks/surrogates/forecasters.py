@@ -16,6 +16,7 @@ import argparse
 import json
 import random
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
@@ -25,7 +26,7 @@ from ksearch.landscapes.landscape import load
 from ksearch.surrogates.scores import Scores, score
 from ksearch.surrogates.statistical import Statistical
 from ksearch.surrogates.trust import Record
-from ksearch.surrogates.types import Forecast, forecast_many
+from ksearch.surrogates.types import Forecast, Sample, forecast_many
 
 FORECASTERS = ("neighbours", "statistical", "ensemble")
 LIMITS = ("hindsight", "repeat")
@@ -39,15 +40,16 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--only", default=",".join((*FORECASTERS, *LIMITS)), help="rows, by name")
     parser.add_argument("--forgive", action="append", default=[], metavar="STATUS")
+    parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
     sources = load_sources(options.landscapes, None, options.most)
     sources = tuple(forgiven(source, Path(path), options.forgive) for source, path in zip(sources, options.landscapes, strict=True))
     rows: dict[str, dict[str, Scores]] = {}
     print(f"{'landscape':<24} {'forecaster':<12} {'n':>4} {'pairwise':>8} {'3-20 %':>7} {'Spearman':>8} {'gains':>6} "
           f"{'AUROC':>6} {'Brier':>6} {'ECE':>6} {'CRPS':>6} {'covered':>8} {'regret at 10 %':>15}")  # fmt: skip
-    for source in sources:
-        for name in options.only.split(","):
-            scores = score(record_of(name, source, sources).judged, source.sigma_noise)
+    tasks = [(name, source, held_out(source, sources)) for source in sources for name in options.only.split(",")]
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for (name, source, _), scores in zip(tasks, pool.map(scored, tasks), strict=True):
             rows.setdefault(source.name, {})[name] = scores
             print(line(source.name, name, scores), flush=True)
     for name in options.only.split(","):
@@ -57,17 +59,22 @@ def main() -> None:
         options.json.write_text(json.dumps(document, indent=1) + "\n")
 
 
+def scored(task: tuple[str, Source, Sequence[Sample]]) -> Scores:
+    name, source, before = task
+    return score(record_of(name, source, before).judged, source.sigma_noise)
+
+
 def forgiven(source: Source, path: Path, statuses: Sequence[str]) -> Source:
     left_out = {point.code for point in load(path).points if point.status in statuses}
     return replace(source, samples=tuple(sample for sample in source.samples if sample.candidate not in left_out))
 
 
-def record_of(name: str, source: Source, sources: Sequence[Source]) -> Record:
+def record_of(name: str, source: Source, before: Sequence[Sample]) -> Record:
     if name == "hindsight":
         return hindsight(source)
     if name == "repeat":
         return repeated(source)
-    return replayed(named_forecaster(name), source, held_out(source, sources))
+    return replayed(named_forecaster(name), source, before)
 
 
 def hindsight(source: Source) -> Record:
