@@ -28,6 +28,7 @@ from ksearch.tree.constants import DEFAULTS
 from ksearch.tree.types import NodeId
 
 PREFERRED = "others were preferred"
+UNTRUSTED = "the forecaster that had put it off lost its trust"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Retirement:
     """A candidate that goes unmeasured; `reason` is shown to the user."""
 
     candidate: int
-    how: Literal["skipped", "expired", "unaffordable"]
+    how: Literal["skipped", "expired", "untrusted", "unaffordable"]
     reason: str
 
 
@@ -89,7 +90,8 @@ class Line:
         if begun is not None:
             return begun
         if self.surrogate.m <= 1.0:
-            return next((candidate for candidate in self.ready if self._paid(candidate, affordable)), None)
+            put_off = {one.candidate for one in self._waiting() if one.passed_over and not one.audit}
+            return next((one for one in self.ready if one.id not in put_off and self._paid(one, affordable)), None)
         line = [one for one in self._waiting() if self._paid(self.state.candidates[one.candidate], affordable)]
         forced = [one for one in line if one.must_be_measured]
         if filling and not forced and self.surrogate.short > 0:
@@ -100,7 +102,10 @@ class Line:
     def retirements(self) -> Iterator[Retirement]:
         """Who leaves the line now, the hopeless first, then the worst of those passed over, as far as the budget allows."""
         m, waiting = self.surrogate.m, self._waiting()
-        if m > 1.0:
+        if m <= 1.0:
+            # To measure now what a forecaster had put off would let one that lost its trust decide for as long as its line is.
+            yield from (Retirement(one.candidate, "untrusted", UNTRUSTED) for one in waiting if one.passed_over and not one.audit)
+        else:
             leaving = [_skipped(one, one.estimate) for one in waiting if hopeless(one) and one.estimate is not None]
             left = [one for one in waiting if not hopeless(one)]
             leaving += [Retirement(one.candidate, "expired", PREFERRED) for one in expired(left, self._best, m, self.workers)]

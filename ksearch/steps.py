@@ -42,6 +42,7 @@ from ksearch.store.events import (
     WorldModelRevised,
 )
 from ksearch.store.fold import CandidateState, RunState
+from ksearch.store.forecasts import DECIDED
 from ksearch.store.journal import Journal
 from ksearch.surrogates.acquisition import MOST_CANDIDATES, drawn_as_audit, room_in_line
 from ksearch.translate import failed_stage, mean_latencies, reward
@@ -287,12 +288,11 @@ class Steps:
             self.journal.record(PlanRefuted(candidate=step.candidate, nodes=step.nodes, stage=step.stage), durable=True)
 
     def retire(self, retirement: Retirement) -> None:
-        """A candidate goes unmeasured. At the end of the budget its attempt is given back: nothing was decided about it."""
+        """A candidate goes unmeasured. Where nothing was decided about it, its attempt is given back."""
         candidate = self.state.candidates[retirement.candidate]
         assert candidate.ticket is not None
         event = CandidateRetired(candidate=candidate.id, how=retirement.how)
-        ended = retirement.how == "unaffordable"
-        outcome: Outcome = Cancelled(retirement.reason) if ended else Skipped(retirement.reason)
+        outcome: Outcome = Skipped(retirement.reason) if retirement.how in DECIDED else Cancelled(retirement.reason)
         self.tell(TicketId(candidate.ticket), outcome, event)
 
     def recall(self, step: RecallStep) -> None:

@@ -10,11 +10,10 @@ import math
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import NormalDist
 
 from ksearch.surrogates.quantities import Estimate
 
-NORMAL = NormalDist()
+ROOT_2, ROOT_2_PI = math.sqrt(2.0), math.sqrt(2.0 * math.pi)
 
 LONG_SHOT = -5.0
 """Standard deviations below the incumbent from which EI is computed through its logarithm: phi + z Phi cancels there."""
@@ -46,7 +45,13 @@ def chance_of_better(estimate: Estimate, than: float) -> float:
     """P(passes and has a greater reward than `than`)."""
     if estimate.sigma <= 0.0:
         return estimate.pi if estimate.mu > than else 0.0
-    return estimate.pi * NORMAL.cdf((estimate.mu - than) / estimate.sigma)
+    return estimate.pi * cdf((estimate.mu - than) / estimate.sigma)
+
+
+def cdf(z: float) -> float:
+    """Of the standard normal distribution. `statistics.NormalDist` says the same and takes five times as long, and a replay for
+    tuning asks a million times."""
+    return 0.5 * math.erfc(-z / ROOT_2)
 
 
 def expected_improvement(estimate: Estimate, best: float) -> float:
@@ -73,7 +78,7 @@ def _log_unit_improvement(z: float) -> float:
     n I(n) = I(n-2) - x I(n-1). Ratios run backwards through I(n-1)/I(n-2) = 1 / (x + n I(n)/I(n-1)), all terms positive.
     """
     if z > LONG_SHOT:
-        return math.log(NORMAL.pdf(z) + z * NORMAL.cdf(z))
+        return math.log(math.exp(-0.5 * z * z) / ROOT_2_PI + z * cdf(z))
     x, ratio, upper = -z, 0.0, 0.0
     for n in range(FRACTION_TERMS, 0, -1):
         upper, ratio = ratio, 1.0 / (x + n * ratio)

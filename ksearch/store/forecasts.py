@@ -24,6 +24,9 @@ from ksearch.surrogates.types import Forecast
 
 BudgetSetting = float | Literal["auto"]
 
+DECIDED = ("skipped", "expired")
+"""How candidates leave the line by their forecasts."""
+
 
 @dataclass(slots=True)
 class SurrogateState:
@@ -134,7 +137,7 @@ class SurrogateState:
             case CandidateRetired():
                 self.waiting.pop(event.candidate, None)
                 self.retired[event.candidate] = event.how
-                if event.how != "unaffordable":
+                if event.how in DECIDED:
                     self.unmeasured.add(self.digests[event.candidate])
             case CandidateRecalled():
                 self.retired.pop(event.candidate, None)
