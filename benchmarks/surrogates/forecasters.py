@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -54,6 +54,8 @@ def main() -> None:
             print(line(source.name, name, scores), flush=True)
     for name in options.only.split(","):
         print(summary(name, [row[name] for row in rows.values()]))
+    for text in leads(rows):
+        print(text)
     if options.json is not None:
         document = {source: {name: asdict(scores) for name, scores in row.items()} for source, row in rows.items()}
         options.json.write_text(json.dumps(document, indent=1) + "\n")
@@ -127,6 +129,28 @@ def summary(name: str, rows: list[Scores]) -> str:
         f"coverage {fmean(row.coverage or 0.0 for row in rows):.2f}, ECE {fmean(row.calibration_error for row in rows):.3f}, "
         f"regret of measuring the top 10 % {fmean(regrets):.1%}, at most {max(regrets):.1%}"
     )
+
+
+def leads(rows: Mapping[str, Mapping[str, Scores]]) -> Iterator[str]:
+    """How far a forecaster is ahead of `neighbours`, and how far it could be at most: hindsight's lead, told what is still to come."""
+    shown = {source: row for source, row in rows.items() if {"neighbours", "statistical", "hindsight"} <= row.keys()}
+    if not shown:
+        return
+    yield f"{'lead over neighbours':<24} {'pairwise':>9} {'at most':>8}   {'Spearman':>8} {'at most':>8}"
+    totals: list[tuple[float, ...]] = []
+    for source, row in shown.items():
+        lead = [_lead(row, name, what) for what in ("pairwise", "spearman") for name in ("statistical", "hindsight")]
+        totals.append(tuple(lead))
+        yield _lead_line(source, lead)
+    yield _lead_line("mean", [fmean(column) for column in zip(*totals, strict=True)])
+
+
+def _lead(row: Mapping[str, Scores], name: str, what: str) -> float:
+    return (getattr(row[name], what) or 0.0) - (getattr(row["neighbours"], what) or 0.0)
+
+
+def _lead_line(name: str, lead: Sequence[float]) -> str:
+    return f"{name:<24} {lead[0]:>+9.3f} {lead[1]:>+8.3f}   {lead[2]:>+8.3f} {lead[3]:>+8.3f}"
 
 
 def _p(value: float | None) -> str:
