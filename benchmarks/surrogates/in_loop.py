@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from statistics import fmean
 
@@ -236,27 +237,28 @@ def main() -> None:
         Task(path, name, seed, options.claims, options.earlier, max(budgets), options.evaluators, budgets, options.liars, ())
         for path in options.landscapes for name in names for seed in range(options.seeds)
     ]  # fmt: skip
+    print(f"{'landscape':<24} {'arm':<20} {'to 5 %':>6} {'written':>8} {'filtered':>8}" + "".join(f"{f'after {b}':>31}" for b in budgets))
+    ended: list[Ended] = []
     with ProcessPoolExecutor(options.jobs) as pool:
-        ended = list(pool.map(run, tasks))
+        for _, group in groupby(zip(tasks, pool.map(run, tasks), strict=True), lambda row: row[0].path):
+            rows = [one for _, one in group]
+            print_rows(rows, budgets)
+            ended += rows
     if options.json is not None:
         options.json.write_text(json.dumps({"options": vars(options) | {"json": None}, "searches": [asdict(one) for one in ended]}) + "\n")
-    print_table(ended, budgets)
-
-
-def print_table(ended: Sequence[Ended], budgets: Sequence[int]) -> None:
-    """For each budget how far behind the best a search was, and its best against the search without forecasts: the mean ratio, with
-    its 95 % interval over seeds."""
-    print(f"{'landscape':<24} {'arm':<20} {'to 5 %':>6} {'written':>8} {'filtered':>8}" + "".join(f"{f'after {b}':>31}" for b in budgets))
-    for landscape in dict.fromkeys(one.landscape for one in ended):
-        rows = [one for one in ended if one.landscape == landscape]
-        plain = {one.seed: one for one in rows if one.arm == "none"}
-        for arm in dict.fromkeys(one.arm for one in rows):
-            mine = [one for one in rows if one.arm == arm]
-            means = [fmean(getattr(one, name) for one in mine) for name in ("near", "written", "considered")]
-            cells = "".join(f"{fmean(one.regrets[i] for one in mine):8.1%} {_against(mine, plain, i):>22}" for i in range(len(budgets)))
-            print(f"{landscape:<24} {arm:<20} {means[0]:6.1f} {means[1]:8.1f} {means[2]:8.1f}{cells}")
     for arm in dict.fromkeys(one.arm for one in ended if one.arm != "none"):
         print(f"{arm}: " + "; ".join(f"after {budget} {_tally(ended, arm, i)}" for i, budget in enumerate(budgets)))
+
+
+def print_rows(rows: Sequence[Ended], budgets: Sequence[int]) -> None:
+    """One landscape: for each budget how far behind the best a search was, and its best against the search without forecasts: the
+    mean ratio, with its 95 % interval over seeds."""
+    plain = {one.seed: one for one in rows if one.arm == "none"}
+    for arm in dict.fromkeys(one.arm for one in rows):
+        mine = [one for one in rows if one.arm == arm]
+        means = [fmean(getattr(one, name) for one in mine) for name in ("near", "written", "considered")]
+        cells = "".join(f"{fmean(one.regrets[i] for one in mine):8.1%} {_against(mine, plain, i):>22}" for i in range(len(budgets)))
+        print(f"{rows[0].landscape:<24} {arm:<20} {means[0]:6.1f} {means[1]:8.1f} {means[2]:8.1f}{cells}", flush=True)
 
 
 def ratio(mine: Sequence[Ended], plain: Mapping[int, Ended], place: int) -> tuple[float, float, float]:
