@@ -14,8 +14,21 @@ from typing import Literal
 
 from ksearch.pending import JudgeStep
 from ksearch.store.fold import CandidateState, RunState
-from ksearch.surrogates.acquisition import Waiting, chance_of_better, choose, expired, hopeless, log_expected_improvement, overdue
+from ksearch.surrogates.acquisition import (
+    Waiting,
+    chance_of_better,
+    choose,
+    expired,
+    hopeless,
+    log_expected_improvement,
+    room_in_line,
+)
+from ksearch.surrogates.quantities import Estimate
 from ksearch.tree.constants import DEFAULTS
+from ksearch.tree.types import NodeId
+
+PREFERRED = "others were preferred"
+UNTRUSTED = "the forecaster that had put it off lost its trust"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +36,30 @@ class Retirement:
     """A candidate that goes unmeasured; `reason` is shown to the user."""
 
     candidate: int
-    how: Literal["skipped", "expired", "unaffordable"]
+    how: Literal["skipped", "expired", "untrusted", "unaffordable"]
     reason: str
 
 
-def room_in_line(m: float, workers: int) -> int:
-    """Tickets in flight: those under judgement and those in line."""
-    return math.ceil(m * workers - 1e-9)
+def room_for_more(state: RunState, workers: int) -> int:
+    """Tickets that may be asked for now.
+
+    With a choice, no more than are to be considered before the free devices measure next: the budget is a share of all that is
+    considered, and a plan that is considered later is chosen by a tree that knows more.
+    """
+    surrogate, tickets = state.surrogate, len(state.open_tickets)
+    if surrogate is None or surrogate.m <= 1.0:
+        return room_in_line(1.0, workers) - tickets
+    last = sum(surrogate.is_waiting(number) and is_last_chance(state, state.candidates[number]) for number in _open_candidates(state))
+    unseen = sum(not surrogate.has_forecast(number) for number in _open_candidates(state))
+    on_their_way = unseen + tickets - len(list(_open_candidates(state)))
+    wanted = surrogate.short + math.ceil(surrogate.m * (workers - 1) - 1e-9) - on_their_way
+    return min(room_in_line(surrogate.m, workers) - (tickets - last), wanted)
+
+
+def _open_candidates(state: RunState) -> Iterator[int]:
+    """What was written for open tickets."""
+    found = (state.candidate_of(ticket) for ticket in state.open_tickets)
+    return (candidate.id for candidate in found if candidate is not None)
 
 
 def under_judgement(state: RunState) -> int:
@@ -51,7 +81,7 @@ class Line:
     def next_to_measure(self, affordable: int, *, filling: bool) -> CandidateState | None:
         """The candidate that a free device takes, if any. `filling`: more are on their way into the line.
 
-        A device waits for the line to fill, since what the budget buys is the best of m; an audit needs no comparison and
+        A device waits until as many more were considered as the budget has for a measurement; an audit needs no comparison and
         doesn't wait, nor does one whose measurement was begun before.
         """
         begun = next((candidate for candidate in self.ready if candidate.losses), None)
@@ -60,19 +90,25 @@ class Line:
         if begun is not None:
             return begun
         if self.surrogate.m <= 1.0:
-            return next((candidate for candidate in self.ready if self._paid(candidate, affordable)), None)
+            put_off = {one.candidate for one in self._waiting() if one.passed_over and not one.audit}
+            return next((one for one in self.ready if one.id not in put_off and self._paid(one, affordable)), None)
         line = [one for one in self._waiting() if self._paid(self.state.candidates[one.candidate], affordable)]
-        forced = [one for one in line if one.must_be_measured or overdue(one, self.surrogate.m, self.workers)]
-        if filling and not forced and len(self.ready) < room_in_line(self.surrogate.m, self.workers) - (self.workers - self.free):
+        forced = [one for one in line if one.must_be_measured]
+        if filling and not forced and self.surrogate.short > 0:
             return None
         chosen = choose(forced or line, self._best)
         return None if chosen is None else self.state.candidates[chosen.candidate]
 
     def retirements(self) -> Iterator[Retirement]:
-        """Who leaves the line now, the longest in it first, as far as the budget allows."""
-        m = self.surrogate.m
-        if m > 1.0:
-            leaving = [found for one in self._waiting() if (found := _reason_to_leave(one, m, self.workers)) is not None]
+        """Who leaves the line now, the hopeless first, then the worst of those passed over, as far as the budget allows."""
+        m, waiting = self.surrogate.m, self._waiting()
+        if m <= 1.0:
+            # To measure now what a forecaster had put off would let one that lost its trust decide for as long as its line is.
+            yield from (Retirement(one.candidate, "untrusted", UNTRUSTED) for one in waiting if one.passed_over and not one.audit)
+        else:
+            leaving = [_skipped(one, one.estimate) for one in waiting if hopeless(one) and one.estimate is not None]
+            left = [one for one in waiting if not hopeless(one)]
+            leaving += [Retirement(one.candidate, "expired", PREFERRED) for one in expired(left, self._best, m, self.workers)]
             yield from leaving[: self.surrogate.may_drop]
 
     def unaffordable(self) -> Iterator[Retirement]:
@@ -83,7 +119,7 @@ class Line:
 
     def stand_in(self, chosen: CandidateState) -> CandidateState:
         """On a plan's last attempt, the best-forecast of its candidates is measured, also one that was retired before."""
-        if not self._last_chance(chosen):
+        if not is_last_chance(self.state, chosen):
             return chosen
         others = [other for other in self.state.candidates_of(chosen.written.node) if other.id in self.surrogate.retired]
         return max([chosen, *others], key=lambda candidate: (self._worth(candidate), candidate.id == chosen.id))
@@ -105,16 +141,11 @@ class Line:
             candidate=candidate.id,
             estimate=self.surrogate.said(candidate.id),
             parent_reward=0.0 if made is None or made.parent_reward is None else made.parent_reward,
-            audit=(made is not None and made.audit) or candidate.id in self.surrogate.recalled,
+            audit=made is not None and made.audit,
             passed_over=self.surrogate.waiting.get(candidate.id, 0),
             seconds=expected_seconds(self.state, candidate),
-            last_chance=self._last_chance(candidate),
+            last_chance=is_last_chance(self.state, candidate),
         )
-
-    def _last_chance(self, candidate: CandidateState) -> bool:
-        assert self.state.tree is not None
-        own = self.state.tree.node(self.state.open_tickets[candidate.ticket].node if candidate.ticket is not None else 0)  # type: ignore[arg-type]
-        return own.own.visits == 0 and own.attempts + 1 >= DEFAULTS.attempts
 
     def _worth(self, candidate: CandidateState) -> float:
         said = self.surrogate.said(candidate.id)
@@ -127,14 +158,17 @@ class Line:
         return candidate.ticket is not None and f"ticket-{candidate.ticket}" in self.state.ledger.reservations
 
 
-def _reason_to_leave(one: Waiting, m: float, workers: int) -> Retirement | None:
-    if hopeless(one):
-        assert one.estimate is not None
-        chance = chance_of_better(one.estimate, one.parent_reward)
-        return Retirement(one.candidate, "skipped", f"{chance:.1%} chance of being faster than its parent")
-    if expired(one, m, workers):
-        return Retirement(one.candidate, "expired", f"{one.passed_over} others were preferred")
-    return None
+def is_last_chance(state: RunState, candidate: CandidateState) -> bool:
+    """Whether its plan would close unmeasured without it: the attempts are used up, or its coder has no other code."""
+    assert state.tree is not None
+    assert state.surrogate is not None
+    plan = state.tree.node(NodeId(candidate.written.node))
+    return plan.own.visits == 0 and (plan.attempts + 1 >= DEFAULTS.attempts or candidate.id in state.surrogate.recalled)
+
+
+def _skipped(one: Waiting, estimate: Estimate) -> Retirement:
+    chance = chance_of_better(estimate, one.parent_reward)
+    return Retirement(one.candidate, "skipped", f"{chance:.1%} chance of being faster than its parent")
 
 
 def expected_seconds(state: RunState, candidate: CandidateState) -> float:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ksearch.errors import BadInput, Unavailable
 from ksearch.evaluators.places import in_rounds
-from ksearch.line import Line, room_in_line, under_judgement
+from ksearch.line import Line, room_for_more, under_judgement
 from ksearch.parts import Answer, Parts
 from ksearch.pending import (
     ForecastBatch,
@@ -88,9 +88,8 @@ class Search:
 
     def ask(self) -> None:
         """Hand out tickets while there is room in flight and budget for what they may cost."""
-        m = self.state.surrogate.m if self.state.surrogate is not None else 1.0
         affordable, queued = self.affordable(), self.filtering
-        room = room_in_line(m, self.parts.parallel) - len(self.state.open_tickets)
+        room = room_for_more(self.state, self.parts.parallel)
         room = min(room, affordable) if not queued or affordable == 0 else room
         if self.state.tree is None or room <= 0 or self.at_floor():
             return

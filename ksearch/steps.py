@@ -16,7 +16,7 @@ from ksearch.forecasting.candidates import SampleMaker
 from ksearch.forecasting.desk import Forecasts
 from ksearch.forecasting.history import History
 from ksearch.judge.verdict import Status, Verdict
-from ksearch.line import Retirement, room_in_line
+from ksearch.line import Retirement
 from ksearch.llm.desk import OutOfBudget
 from ksearch.parts import Answer, NoBudget, Parts
 from ksearch.pending import ForecastBatch, JudgeStep, PromoteStep, ProposeStep, RecallStep, SettleStep, Step, WriteStep
@@ -42,8 +42,9 @@ from ksearch.store.events import (
     WorldModelRevised,
 )
 from ksearch.store.fold import CandidateState, RunState
+from ksearch.store.forecasts import DECIDED
 from ksearch.store.journal import Journal
-from ksearch.surrogates.acquisition import MOST_CANDIDATES, drawn_as_audit
+from ksearch.surrogates.acquisition import MOST_CANDIDATES, drawn_as_audit, room_in_line
 from ksearch.translate import failed_stage, mean_latencies, reward
 from ksearch.tree.types import Cancelled, NodeId, Outcome, Proposed, Skipped, TicketId
 from ksearch.worldmodel.document import revise
@@ -201,7 +202,7 @@ class Steps:
             self.journal.record(
                 ForecastMade(
                     candidate=number, forecaster=self.state.surrogate.opened.forecaster, parent_reward=parent_reward, m=m,
-                    audit=drawn_as_audit(seed, number, m), known=known,
+                    audit=drawn_as_audit(seed, self.state.candidates[number].written.digest, m), known=known,
                     p_passes=None if forecast is None else forecast.p_passes, d10=None if forecast is None else forecast.d10,
                     d50=None if forecast is None else forecast.d50, d90=None if forecast is None else forecast.d90,
                     tokens=0 if forecast is None else forecast.tokens, usd=0.0 if forecast is None else forecast.usd,
@@ -287,12 +288,11 @@ class Steps:
             self.journal.record(PlanRefuted(candidate=step.candidate, nodes=step.nodes, stage=step.stage), durable=True)
 
     def retire(self, retirement: Retirement) -> None:
-        """A candidate goes unmeasured. At the end of the budget its attempt is given back: nothing was decided about it."""
+        """A candidate goes unmeasured. Where nothing was decided about it, its attempt is given back."""
         candidate = self.state.candidates[retirement.candidate]
         assert candidate.ticket is not None
         event = CandidateRetired(candidate=candidate.id, how=retirement.how)
-        ended = retirement.how == "unaffordable"
-        outcome: Outcome = Cancelled(retirement.reason) if ended else Skipped(retirement.reason)
+        outcome: Outcome = Skipped(retirement.reason) if retirement.how in DECIDED else Cancelled(retirement.reason)
         self.tell(TicketId(candidate.ticket), outcome, event)
 
     def recall(self, step: RecallStep) -> None:

@@ -1,11 +1,14 @@
 """Online calibration: a forecaster's record against what was measured, and the correction that follows from it.
 
-    bias = sum(y - mu) / (n + nu0)
-    z = (y - mu - bias) / sigma,  scale^2 = (nu0 + sum z^2) / (nu0 + n)
-    mu' = mu + bias,  sigma'^2 = scale^2 sigma^2 + sigma_noise^2
+    s^2 = sigma^2 + sigma_noise^2,  w = 1 / s^2
+    bias = sum(w (y - mu)) / sum(w) * n / (n + nu0)
+    z = (y - mu - bias) / s,  scale^2 = (nu0 + sum z^2) / (nu0 + n)
+    mu' = mu + bias,  sigma' = scale s
 
 over the n forecasts whose candidates passed with reward y. nu0 pseudo-outcomes hold both corrections near "none" until
-there is evidence. sum z^2 expands into running sums, so an outcome costs the same however long the run is.
+there is evidence. Errors count by their precision: a search begins with forecasts that claim to know nothing, and their large
+errors would otherwise shift the sharp ones that follow by many times what those err. Noise is in y, so that a scale found from y
+holds it already. sum z^2 expands into running sums, so an outcome costs the same however long the run is.
 """
 
 from __future__ import annotations
@@ -61,7 +64,6 @@ class Calibration:
 
     sigma_noise: float
     count: int = 0
-    _errors: float = 0.0
     _weights: float = 0.0
     _weighted: float = 0.0
     _squares: float = 0.0
@@ -73,7 +75,7 @@ class Calibration:
 
     @property
     def bias(self) -> float:
-        return self._errors / (self.count + PSEUDO_OUTCOMES)
+        return self._weighted / self._weights * self.count / (self.count + PSEUDO_OUTCOMES) if self.count else 0.0
 
     @property
     def scale(self) -> float:
@@ -82,8 +84,7 @@ class Calibration:
         return math.sqrt((PSEUDO_OUTCOMES + max(0.0, squares)) / (PSEUDO_OUTCOMES + self.count))
 
     def apply(self, raw: Estimate) -> Estimate:
-        sigma = math.hypot(self.scale * raw.sigma, self.sigma_noise)
-        return Estimate(self._map(raw.pi), raw.mu + self.bias, sigma)
+        return Estimate(self._map(raw.pi), raw.mu + self.bias, self.scale * math.hypot(raw.sigma, self.sigma_noise))
 
     def interval(self, said: Estimate) -> tuple[float, float]:
         """80 % interval of the reward given that it passes; conformal once there are enough residuals.
@@ -105,9 +106,8 @@ class Calibration:
             self._map, self._fitted_at = fit(tuple(self._outcomes)), self._seen
         if reward is None:
             return
-        error, weight = reward - raw.mu, 1.0 / (raw.sigma * raw.sigma)
+        error, weight = reward - raw.mu, 1.0 / (raw.sigma * raw.sigma + self.sigma_noise * self.sigma_noise)
         self.count += 1
-        self._errors += error
         self._weights += weight
         self._weighted += error * weight
         self._squares += error * error * weight

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ksearch.surrogates.features import code_features, compile_features
-from ksearch.surrogates.types import Sample
+from ksearch.surrogates.types import Compiled, Sample
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Pairs: TypeAlias = npt.NDArray[np.int64]
@@ -86,11 +87,10 @@ class Encoder:
                 self.rows.append(dict(code_features(code)))
         self.columns = Columns.of(self.rows)
         self.codes = self.columns.encode(self.rows)
-        self.techniques = _numbers(technique_of(sample) for sample in learnt)
-        self.last = _numbers(last_of(sample) for sample in learnt)
+        self.techniques = _numbers(name for sample in learnt for name in techniques_of(sample))
         self.steps = _numbers(key for sample in learnt for key in sample.plan)
-        reported = all(sample.compiled is not None for sample in learnt)
-        self.reports = Columns.of([dict(compile_features(sample.compiled)) if reported else {} for sample in learnt])
+        self.reports = _columns([sample.compiled for sample in learnt])
+        self.parents = _columns([sample.parent_compiled for sample in learnt])
 
     def pairs(self, samples: Sequence[Sample]) -> Pairs:
         """Places of each sample's code and its parent's among the learnt codes."""
@@ -106,18 +106,26 @@ class Encoder:
         return Asked(self.columns.encode(rows), self.columns.novelty(rows), known, pairs)
 
     def parts(self, a: Sequence[Sample], b: Sequence[Sample]) -> list[Array]:
-        """What two gains share beside their codes: the step, its technique."""
-        return [_same(self._numbered(a, kind), self._numbered(b, kind)) for kind in ("last", "techniques")]
+        """How much two gains share beside their codes: steps that were taken, their techniques. A merge takes several, and the
+        effects of its parts add up."""
+        steps = [_counts([sample.last_keys for sample in group], self.steps) for group in (a, b)]
+        techniques = [_counts([techniques_of(sample) for sample in group], self.techniques) for group in (a, b)]
+        return [steps[0] @ steps[1].T, techniques[0] @ techniques[1].T]
 
-    def _numbered(self, samples: Sequence[Sample], kind: str) -> Array:
-        known, key = (self.last, last_of) if kind == "last" else (self.techniques, technique_of)
-        return np.array([known.get(key(sample), -1) for sample in samples], dtype=float)
+    def own(self, samples: Sequence[Sample]) -> list[Array]:
+        """The parts' own variances. A step that was never taken has one, too."""
+        return [np.array([_squares(keys(sample)) for sample in samples]) for keys in (lambda one: one.last_keys, techniques_of)]
 
-    def flat(self, samples: Sequence[Sample]) -> Array:
-        """All that may tell failures apart, in one matrix; of compile reports what every learnt sample's had."""
+    def flat(self, samples: Sequence[Sample], *, reports: bool) -> Array:
+        """All that may tell failures apart, in one matrix; of the parents' compile reports, and of the candidates' own if asked for,
+        what every learnt sample's had."""
         rows = [dict(code_features(sample.sources)) for sample in samples]
-        steps = _indicators([sample.plan for sample in samples], self.steps)
-        return np.hstack([self.columns.encode(rows), steps, self.reports.encode(_reports(samples, self.reports))])
+        steps = np.minimum(_counts([sample.plan for sample in samples], self.steps), 1.0)
+        parents = self.parents.encode(_known([sample.parent_compiled for sample in samples], self.parents))
+        parts = [self.columns.encode(rows), steps, parents]
+        if reports:
+            parts.append(self.reports.encode(_known([sample.compiled for sample in samples], self.reports)))
+        return np.hstack(parts)
 
 
 @dataclass(frozen=True)
@@ -130,37 +138,40 @@ class Asked:
     pairs: Pairs
 
 
-def _reports(samples: Sequence[Sample], columns: Columns) -> list[Row]:
+def _columns(reports: Sequence[Compiled | None]) -> Columns:
+    """None unless everyone has a report."""
+    everyone = all(report is not None for report in reports)
+    return Columns.of([dict(compile_features(report)) if everyone else {} for report in reports])
+
+
+def _known(reports: Sequence[Compiled | None], columns: Columns) -> list[Row]:
     """A missing number counts as the usual one."""
     usual = dict(zip(columns.names, map(float, columns.mean), strict=True))
-    return [usual | dict(compile_features(sample.compiled)) for sample in samples]
+    return [usual | dict(compile_features(report)) for report in reports]
 
 
 def parent_of(sample: Sample) -> Code:
     return sample.parent_sources or sample.sources
 
 
-def last_of(sample: Sample) -> str:
-    return sample.plan[-1] if sample.plan else ""
+def techniques_of(sample: Sample) -> tuple[str, ...]:
+    """Of the steps between the parent and the candidate."""
+    return tuple(step.technique for step in sample.last_steps)
 
 
-def technique_of(sample: Sample) -> str:
-    return sample.steps[-1].technique if sample.steps else ""
+def _numbers(keys: Iterable[str]) -> dict[str, int]:
+    return {key: index for index, key in enumerate(sorted(set(keys)))}
 
 
-def _numbers(keys: object) -> dict[str, int]:
-    return {key: index for index, key in enumerate(sorted(set(keys)))}  # type: ignore[call-overload]
-
-
-def _same(a: Array, b: Array) -> Array:
-    """1 where both are the same known thing."""
-    return np.asarray((a[:, None] == b[None, :]) & (a[:, None] >= 0), dtype=float)
-
-
-def _indicators(members: Sequence[Sequence[str]], place: Mapping[str, int]) -> Array:
+def _counts(members: Sequence[Sequence[str]], place: Mapping[str, int]) -> Array:
+    """How often each known key stands in each row."""
     table = np.zeros((len(members), max(1, len(place))))
     for row, keys in zip(table, members, strict=True):
         for key in keys:
             if key in place:
-                row[place[key]] = 1.0
+                row[place[key]] += 1.0
     return table
+
+
+def _squares(keys: Sequence[str]) -> float:
+    return float(sum(count**2 for count in Counter(keys).values()))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ksearch.surrogates.features import plan_similarity, similarity
+from ksearch.surrogates.prior import claimed_p
 from ksearch.surrogates.quantities import LEAST_SIGMA, NORMAL_REACH
 from ksearch.surrogates.types import Forecast, Sample
 
@@ -61,7 +62,7 @@ def _location(passing: Sequence[tuple[float, float]], parent_reward: float, near
 
 
 def _p_passes(near: Sequence[tuple[float, float, Sample]], sample: Sample) -> float:
-    claimed = sample.steps[-1].p_success if sample.steps else 0.8
+    claimed = claimed_p(sample)
     prior = PRIOR_WEIGHT * math.exp(-SHARPNESS / 2.0)
     total = prior + sum(weight for weight, _, _ in near)
     return (prior * claimed + sum(weight for weight, _, other in near if other.passed)) / total

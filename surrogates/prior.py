@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ksearch.surrogates.quantities import NORMAL_REACH
 from ksearch.surrogates.types import Forecast, Sample
 
@@ -17,11 +19,17 @@ PASSES = 0.8
 
 
 def claimed_p(sample: Sample) -> float:
-    return min(0.99, max(0.01, sample.steps[-1].p_success)) if sample.steps else PASSES
+    """All steps taken at once must work."""
+    claimed = math.prod(step.p_success for step in sample.last_steps) if sample.last_steps else PASSES
+    return min(0.99, max(0.01, claimed))
+
+
+def claimed_gain(sample: Sample) -> float:
+    """Nats, as far as claims are believed; steps taken at once add up."""
+    return CLAIM_HONESTY * math.fsum(step.gain_mean for step in sample.last_steps)
 
 
 def prior_forecast(name: str, sample: Sample, *, tokens: int = 0, usd: float = 0.0, malformed: int = 0) -> Forecast:
-    last = sample.steps[-1] if sample.steps else None
-    d50 = -CLAIM_HONESTY * last.gain_mean if last is not None else 0.0
+    d50 = -claimed_gain(sample)
     reach = NORMAL_REACH * SPREAD
     return Forecast(name, claimed_p(sample), d50 - reach, d50, d50 + reach, tokens, usd, malformed)

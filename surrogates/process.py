@@ -103,11 +103,13 @@ class Process:
         factor = cho_factor(_total(learnt, weights), lower=True)
         return cls(learnt, weights, cho_solve(factor, learnt.y), factor)
 
-    def predict(self, codes: Array, novelty: Array, known: Pairs, pairs: Pairs, across: Sequence[Array]) -> tuple[Array, Array]:
+    def predict(
+        self, codes: Array, novelty: Array, known: Pairs, pairs: Pairs, across: Sequence[Array], parts: Sequence[Array]
+    ) -> tuple[Array, Array]:
         """Mean and standard deviation of the gains of m `pairs` among `codes` (v x d), noise included.
 
         `novelty` is each code's squared distance in features that never varied among the learnt ones; `known` its place
-        among the learnt codes, -1 for a new one; `across` the fixed parts (each m x n), whose own variance is 1.
+        among the learnt codes, -1 for a new one; `across` the fixed parts (each m x n), `parts` their own variances (each m).
         """
         child, parent = self.learnt.pairs.T
         noise = np.exp(self.weights.noise)
@@ -115,7 +117,7 @@ class Process:
         to_learnt = _covariance(self.weights, codes, self.learnt.codes, novelty) + same
         k = _rows(to_learnt[:, child] - to_learnt[:, parent], pairs)
         k = k + np.tensordot(np.exp(self.weights.parts), np.stack(across), 1)
-        own = self._own(codes, novelty, pairs) + 2.0 * noise + np.exp(self.weights.parts) @ np.stack([_ones(part) for part in across])
+        own = self._own(codes, novelty, pairs) + 2.0 * noise + np.exp(self.weights.parts) @ np.stack(parts)
         variance = own - np.einsum("ij,ji->i", k, cho_solve(self.factor, k.T))
         return k @ self.solved, np.sqrt(np.maximum(variance, noise))
 
@@ -194,7 +196,3 @@ def _typical(logarithms: Array) -> float:
 def _rows(columns: Array, pairs: Pairs) -> Array:
     rows: Array = columns[pairs[:, 0]] - columns[pairs[:, 1]]
     return rows
-
-
-def _ones(part: Array) -> Array:
-    return np.ones(len(part))

@@ -42,7 +42,8 @@ def prompt_for(group: Sequence[Sample], anchors: Sequence[Sample], known: Sequen
     parts = [
         f"Definition: {first.definition}\nDevice: {first.device}\nLanguage: {first.language or 'unknown'}",
         "Workloads by regime:\n" + "\n".join(regime_line(regime) for regime in first.regimes),
-        f"Parent, measured. Its steps: {steps_text(first.plan[:-1])}\n{code_block(''.join(first.parent_sources), LONGEST_CODE)}",
+        f"Parent, measured. Its steps: {steps_text(steps_before(first))}{_report(first.parent_compiled)}\n"
+        + code_block("".join(first.parent_sources), LONGEST_CODE),
     ]
     parts += [anchor_text(anchor, first) for anchor in anchors] or ["No other candidate of this definition was measured yet."]
     parts += [text for text in (experience(group, known),) if text]
@@ -62,18 +63,18 @@ def anchor_text(anchor: Sample, asked: Sample) -> str:
         outcome = "failed"
     else:
         outcome = f"passed, ln(t / t_parent) {asked.parent_reward - anchor.reward:+.3f} against the parent above"
-    head = f"Measured: {steps_text(anchor.plan)}: {outcome}{_facts(anchor)}"
+    head = f"Measured: {steps_text(anchor.plan)}: {outcome}{_report(anchor.compiled)}"
     return f"{head}\nIts difference from that parent:\n{code_block(diff_text(asked.parent_sources, anchor.sources), LONGEST_DIFF)}"
 
 
 def experience(group: Sequence[Sample], known: Sequence[Sample]) -> str:
     """What the steps in question were worth before, here: measured changes against their own parents."""
-    lines = [line for key in dict.fromkeys(_last(sample) for sample in group) for line in _record_of(key, known)]
+    lines = [line for key in dict.fromkeys(key for sample in group for key in sample.last_keys) for line in _record_of(key, known)]
     return "\n".join(("What the same steps did from other parents here, as ln(t / t of their own parent):", *lines)) if lines else ""
 
 
 def _record_of(key: str, known: Sequence[Sample]) -> Iterator[str]:
-    tried = [sample for sample in known if key and _last(sample) == key and sample.parent_reward is not None]
+    tried = [sample for sample in known if sample.last_keys == (key,) and sample.parent_reward is not None]
     if not tried:
         return
     changes = [(sample.parent_reward or 0.0) - sample.reward for sample in tried if sample.reward is not None]
@@ -82,16 +83,17 @@ def _record_of(key: str, known: Sequence[Sample]) -> Iterator[str]:
 
 
 def candidate_text(number: int, sample: Sample) -> str:
-    head = f"Candidate {number}: the parent's steps, then {_last(sample) or 'an unnamed step'}{_facts(sample)}"
+    head = f"Candidate {number}: the parent's steps, then {' and '.join(sample.last_keys) or 'an unnamed step'}{_report(sample.compiled)}"
     return f"{head}\nIts difference from the parent:\n{code_block(diff_text(sample.parent_sources, sample.sources), LONGEST_DIFF)}"
 
 
-def _last(sample: Sample) -> str:
-    return sample.plan[-1] if sample.plan else ""
+def steps_before(sample: Sample) -> Sequence[str]:
+    """The parent's."""
+    return sample.plan[: len(sample.plan) - len(sample.last_keys)]
 
 
-def _facts(sample: Sample) -> str:
-    return "" if sample.compiled is None else f"\nCompile report: {compile_line(sample.compiled)}"
+def _report(report: Compiled | None) -> str:
+    return "" if report is None else f"\nCompile report: {compile_line(report)}"
 
 
 def compile_line(report: Compiled) -> str:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
 from ksearch.surrogates.matrix import Array, Encoder
-from ksearch.surrogates.prior import CLAIM_HONESTY, claimed_p
+from ksearch.surrogates.prior import claimed_gain, claimed_p
 from ksearch.surrogates.process import Learnt, Process, Weights, most_probable
 from ksearch.surrogates.types import Sample
 
@@ -51,19 +51,25 @@ class Fit:
     passing: Sequence[Sample]
     process: Process
     classifier: LogisticRegression | None
+    reported: LogisticRegression | None
+    """The same with candidates' compile reports among the features, for those that have one."""
 
     def predict(self, samples: Sequence[Sample]) -> tuple[Array, Array, Array]:
         """Mean and standard deviation of the gain, and P(passes)."""
         asked = self.encoder.asked(samples)
         parts = self.encoder.parts(samples, self.passing)
-        mean, sd = self.process.predict(asked.codes, asked.novelty, asked.known, asked.pairs, parts)
+        own = self.encoder.own(samples)
+        mean, sd = self.process.predict(asked.codes, asked.novelty, asked.known, asked.pairs, parts, own)
         return mean + expected(samples), sd, self._passes(samples)
 
     def _passes(self, samples: Sequence[Sample]) -> Array:
-        if self.classifier is None:
-            return np.array([claimed_p(sample) for sample in samples])
-        inside: Array = self.classifier.predict_proba(failure_rows(self.encoder, samples))[:, 1]
-        return inside
+        said = np.array([claimed_p(sample) for sample in samples])
+        for classifier, reports in ((self.classifier, False), (self.reported, True)):
+            mine = [index for index, sample in enumerate(samples) if not reports or sample.compiled is not None]
+            if classifier is not None and mine:
+                rows = failure_rows(self.encoder, [samples[index] for index in mine], reports=reports)
+                said[mine] = classifier.predict_proba(rows)[:, 1]
+        return said
 
 
 def fit(learnt: Sequence[Sample], found: Found | None) -> Fit:
@@ -73,7 +79,8 @@ def fit(learnt: Sequence[Sample], found: Found | None) -> Fit:
     prior = Weights.prior(len(encoder.columns.names), len(inputs.parts), inputs.y)
     process = Process.fit(inputs, prior if found is None else found.carried_to(encoder.columns.names, prior))
     labels = np.array([bool(sample.passed) for sample in learnt])
-    return Fit(encoder, passing, process, _classifier(encoder, learnt, labels))
+    reported = _classifier(encoder, learnt, labels, reports=True) if encoder.reports.names else None
+    return Fit(encoder, passing, process, _classifier(encoder, learnt, labels, reports=False), reported)
 
 
 def search(learnt: Sequence[Sample]) -> Found:
@@ -91,7 +98,7 @@ def _inputs(encoder: Encoder, passing: Sequence[Sample]) -> Learnt:
 
 def expected(samples: Sequence[Sample]) -> Array:
     """What the claims alone promise."""
-    return np.array([CLAIM_HONESTY * sample.steps[-1].gain_mean if sample.steps else 0.0 for sample in samples])
+    return np.array([claimed_gain(sample) for sample in samples])
 
 
 def _gain(sample: Sample) -> float:
@@ -100,14 +107,14 @@ def _gain(sample: Sample) -> float:
     return sample.reward - sample.parent_reward
 
 
-def failure_rows(encoder: Encoder, samples: Sequence[Sample]) -> Array:
+def failure_rows(encoder: Encoder, samples: Sequence[Sample], *, reports: bool) -> Array:
     """Features of codes and plans, and the claimed odds of passing."""
     odds = [[math.log(p / (1.0 - p))] for p in map(claimed_p, samples)]
-    return np.hstack([encoder.flat(samples), np.array(odds)])
+    return np.hstack([encoder.flat(samples, reports=reports), np.array(odds)])
 
 
-def _classifier(encoder: Encoder, learnt: Sequence[Sample], labels: Labels) -> LogisticRegression | None:
+def _classifier(encoder: Encoder, learnt: Sequence[Sample], labels: Labels, *, reports: bool) -> LogisticRegression | None:
     passed = int(labels.sum())
     if min(passed, len(labels) - passed) < LEAST_OF_EACH:
         return None
-    return LogisticRegression(C=STRENGTH, max_iter=500).fit(failure_rows(encoder, learnt), labels)
+    return LogisticRegression(C=STRENGTH, max_iter=500).fit(failure_rows(encoder, learnt, reports=reports), labels)

@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from statistics import fmean, stdev
 
-from ksearch.surrogates.acquisition import MOST_CANDIDATES, NO_HOPE, Waiting, candidates_for_each, chance_of_better, choose
+from ksearch.surrogates.acquisition import (
+    MOST_CANDIDATES,
+    NO_HOPE,
+    candidates_for_each,
+    chance_of_better,
+    kept_in_line,
+    log_expected_improvement,
+)
 from ksearch.surrogates.calibration import Judged
 from ksearch.surrogates.trust import Record
 
@@ -128,7 +135,8 @@ def replayed(setting: Setting, streams: Sequence[Sequence[Judged]], sigma_noise:
 
 
 class _Replay:
-    """One stream under one setting: lines of m candidates, the best of each line measured, until the measurements are spent.
+    """One stream under one setting: m more candidates in line, the best measured, the best of the others kept as a search keeps
+    them, until the measurements are spent.
 
     Their number is the same for every setting: what the largest m leaves of the stream.
     """
@@ -139,31 +147,33 @@ class _Replay:
         self.spent_at = max(1, math.floor(len(stream) / MOST_CANDIDATES))
         self.measured, self.considered = 0, 0
         self.best = min(one.parent_reward for one in stream)
-        due = 0.0
+        due, line = 0.0, list[Judged]()
         source = iter(stream)
         while self.measured < self.spent_at:
             due += self.m
-            line = [one for one, _ in zip(source, range(math.floor(due) - self.considered), strict=False)]
-            if not line:
+            fresh = [one for one, _ in zip(source, range(math.floor(due) - self.considered), strict=False)]
+            if not fresh and not line:
                 return
-            self.considered += len(line)
-            self._measure(self._pick(line, rng))
+            self.considered += len(fresh)
+            line = self._round(line, fresh, rng)
 
-    def _pick(self, line: Sequence[Judged], rng: random.Random) -> Judged | None:
-        if len(line) == 1 and self.m <= 1.0:
-            return line[0]
-        if rng.random() < self.setting.audits:
-            return rng.choice(line)
+    def _round(self, line: Sequence[Judged], fresh: Sequence[Judged], rng: random.Random) -> list[Judged]:
+        """Who stays in line after one of all is measured."""
+        if self.m <= 1.0 or (fresh and rng.random() < self.setting.audits):
+            audited = rng.choice(fresh)
+            self._measure(audited)
+            return self._ranked([*line, *(one for one in fresh if one is not audited)])[: kept_in_line(self.m, 1)]
+        ranked = self._ranked([*line, *fresh])
+        if ranked:
+            self._measure(ranked.pop(0))
+        return ranked[: kept_in_line(self.m, 1)]
+
+    def _ranked(self, line: Sequence[Judged]) -> list[Judged]:
+        """Who is worth measuring, the most expected improvement first."""
         hopeful = [one for one in line if chance_of_better(one.said, one.parent_reward) >= self.setting.hope]
-        if not hopeful:
-            return None
-        waiting = [Waiting(index, one.said, one.parent_reward, False, 0, 1.0) for index, one in enumerate(hopeful)]
-        chosen = choose(waiting, self.best)
-        return None if chosen is None else hopeful[chosen.candidate]
+        return sorted(hopeful, key=lambda one: (-log_expected_improvement(one.said, self.best), -one.said.mu))
 
-    def _measure(self, one: Judged | None) -> None:
-        if one is None:
-            return
+    def _measure(self, one: Judged) -> None:
         self.measured += 1
         if one.reward is not None:
             self.best = max(self.best, one.reward)

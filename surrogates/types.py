@@ -66,6 +66,7 @@ class Sample:
 
     `sources` are comment-stripped; `features` are numeric code features; `reward` is ln(baseline / candidate), None
     while unmeasured; `passed` is None while unjudged. `parent_sources` are the parent's, stripped too, for the diff.
+    `compiled` is known of a judged candidate, and of an unjudged one only where this very code was compiled before.
     """
 
     candidate: str
@@ -85,6 +86,17 @@ class Sample:
     parent_sources: tuple[str, ...] = ()
     parent_compiled: Compiled | None = None
     """Of the parent, known before the candidate itself is compiled."""
+    taken: int = 1
+    """How many of the steps lead from the parent here: more than one for a merge, whose parts stand in `plan` and `steps`."""
+
+    @property
+    def last_keys(self) -> tuple[str, ...]:
+        """Keys of the steps between the parent and this candidate."""
+        return self.plan[max(0, len(self.plan) - self.taken) :]
+
+    @property
+    def last_steps(self) -> tuple[Step, ...]:
+        return self.steps[max(0, len(self.steps) - self.taken) :]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
@@ -25,7 +26,7 @@ from ksearch.landscapes.landscape import load
 from ksearch.surrogates.scores import Scores, score
 from ksearch.surrogates.statistical import Statistical
 from ksearch.surrogates.trust import Record
-from ksearch.surrogates.types import Forecast, forecast_many
+from ksearch.surrogates.types import Forecast, Sample, forecast_many
 
 FORECASTERS = ("neighbours", "statistical", "ensemble")
 LIMITS = ("hindsight", "repeat")
@@ -39,22 +40,30 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--only", default=",".join((*FORECASTERS, *LIMITS)), help="rows, by name")
     parser.add_argument("--forgive", action="append", default=[], metavar="STATUS")
+    parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
     sources = load_sources(options.landscapes, None, options.most)
     sources = tuple(forgiven(source, Path(path), options.forgive) for source, path in zip(sources, options.landscapes, strict=True))
     rows: dict[str, dict[str, Scores]] = {}
     print(f"{'landscape':<24} {'forecaster':<12} {'n':>4} {'pairwise':>8} {'3-20 %':>7} {'Spearman':>8} {'gains':>6} "
           f"{'AUROC':>6} {'Brier':>6} {'ECE':>6} {'CRPS':>6} {'covered':>8} {'regret at 10 %':>15}")  # fmt: skip
-    for source in sources:
-        for name in options.only.split(","):
-            scores = score(record_of(name, source, sources).judged, source.sigma_noise)
+    tasks = [(name, source, held_out(source, sources)) for source in sources for name in options.only.split(",")]
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for (name, source, _), scores in zip(tasks, pool.map(scored, tasks), strict=True):
             rows.setdefault(source.name, {})[name] = scores
             print(line(source.name, name, scores), flush=True)
     for name in options.only.split(","):
         print(summary(name, [row[name] for row in rows.values()]))
+    for text in leads(rows):
+        print(text)
     if options.json is not None:
         document = {source: {name: asdict(scores) for name, scores in row.items()} for source, row in rows.items()}
         options.json.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def scored(task: tuple[str, Source, Sequence[Sample]]) -> Scores:
+    name, source, before = task
+    return score(record_of(name, source, before).judged, source.sigma_noise)
 
 
 def forgiven(source: Source, path: Path, statuses: Sequence[str]) -> Source:
@@ -62,12 +71,12 @@ def forgiven(source: Source, path: Path, statuses: Sequence[str]) -> Source:
     return replace(source, samples=tuple(sample for sample in source.samples if sample.candidate not in left_out))
 
 
-def record_of(name: str, source: Source, sources: Sequence[Source]) -> Record:
+def record_of(name: str, source: Source, before: Sequence[Sample]) -> Record:
     if name == "hindsight":
         return hindsight(source)
     if name == "repeat":
         return repeated(source)
-    return replayed(named_forecaster(name), source, held_out(source, sources))
+    return replayed(named_forecaster(name), source, before)
 
 
 def hindsight(source: Source) -> Record:
@@ -120,6 +129,28 @@ def summary(name: str, rows: list[Scores]) -> str:
         f"coverage {fmean(row.coverage or 0.0 for row in rows):.2f}, ECE {fmean(row.calibration_error for row in rows):.3f}, "
         f"regret of measuring the top 10 % {fmean(regrets):.1%}, at most {max(regrets):.1%}"
     )
+
+
+def leads(rows: Mapping[str, Mapping[str, Scores]]) -> Iterator[str]:
+    """How far a forecaster is ahead of `neighbours`, and how far it could be at most: hindsight's lead, told what is still to come."""
+    shown = {source: row for source, row in rows.items() if {"neighbours", "statistical", "hindsight"} <= row.keys()}
+    if not shown:
+        return
+    yield f"{'lead over neighbours':<24} {'pairwise':>9} {'at most':>8}   {'Spearman':>8} {'at most':>8}"
+    totals: list[tuple[float, ...]] = []
+    for source, row in shown.items():
+        lead = [_lead(row, name, what) for what in ("pairwise", "spearman") for name in ("statistical", "hindsight")]
+        totals.append(tuple(lead))
+        yield _lead_line(source, lead)
+    yield _lead_line("mean", [fmean(column) for column in zip(*totals, strict=True)])
+
+
+def _lead(row: Mapping[str, Scores], name: str, what: str) -> float:
+    return (getattr(row[name], what) or 0.0) - (getattr(row["neighbours"], what) or 0.0)
+
+
+def _lead_line(name: str, lead: Sequence[float]) -> str:
+    return f"{name:<24} {lead[0]:>+9.3f} {lead[1]:>+8.3f}   {lead[2]:>+8.3f} {lead[3]:>+8.3f}"
 
 
 def _p(value: float | None) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
 from ksearch.definitions.schema import Definition, Solution
-from ksearch.forecasting.samples import steps_of, stripped
+from ksearch.forecasting.samples import steps_of, stripped, taken
 from ksearch.forecasting.shapes import moved_bytes, shapes_of
 from ksearch.judge.verdict import JudgedWorkload, Verdict
+from ksearch.profiling.bounds import Bounds
 from ksearch.store.fold import CandidateState, RunState
-from ksearch.surrogates.types import Regime, Sample
+from ksearch.surrogates.types import Compiled, Regime, Sample
+from ksearch.translate import compiled
 from ksearch.tree.types import NodeId
 
 
@@ -50,7 +52,7 @@ class SampleMaker:
             candidate=candidate.written.digest,
             definition=header.definition_name,
             device=header.device_name,
-            plan=tuple(action.key for action in plan),
+            plan=tuple(key for action in plan for key in action.steps),
             sources=sources_of(solution),
             parent=None if parent is None else parent.written.digest,
             parent_reward=parent_reward,
@@ -59,7 +61,10 @@ class SampleMaker:
             language=candidate.written.language,
             steps=steps_of(plan),
             regimes=self._regimes(parent),
+            compiled=self._compiled(candidate if judged else None),
             parent_sources=() if parent is None else sources_of(self._solution(parent.written.solution)),
+            parent_compiled=self._compiled(parent),
+            taken=taken(plan),
         )
 
     def _parent(self, candidate: CandidateState) -> CandidateState | None:
@@ -70,12 +75,24 @@ class SampleMaker:
     def _solution(self, digest: str) -> Solution:
         return _parsed_solution(self.blobs.get_blob(digest))
 
+    def _compiled(self, candidate: CandidateState | None) -> Compiled | None:
+        """Of a measured candidate. An unmeasured one was never compiled: identical code is measured once."""
+        verdict = self._verdict(candidate)
+        return None if verdict is None else compiled(verdict.compile)
+
+    def _verdict(self, candidate: CandidateState | None) -> Verdict | None:
+        if candidate is None or not candidate.verdicts:
+            return None
+        answer = candidate.verdicts.get("evaluate") or candidate.verdicts["promote"]
+        return _parsed_verdict(self.blobs.get_blob(answer.verdict))
+
     def _regimes(self, parent: CandidateState | None) -> tuple[Regime, ...]:
-        verdict = None
-        if parent is not None and parent.verdicts:
-            answer = parent.verdicts.get("evaluate") or parent.verdicts["promote"]
-            verdict = _parsed_verdict(self.blobs.get_blob(answer.verdict))
-        return regimes_of(self.definition, self.workloads, verdict)
+        return regimes_of(self.definition, self.workloads, self._verdict(parent), self._floors)
+
+    @property
+    def _floors(self) -> Mapping[str, float]:
+        known = self.state.bounds
+        return {} if known is None else floors_of(_parsed_bounds(self.blobs.get_blob(known.bounds)))
 
 
 def measured_reward(candidate: CandidateState | None) -> float | None:
@@ -86,8 +103,11 @@ def measured_reward(candidate: CandidateState | None) -> float | None:
     return None if answer is None else answer.reward
 
 
-def regimes_of(definition: Definition, workloads: Sequence[JudgedWorkload], parent: Verdict | None) -> tuple[Regime, ...]:
-    """The subset's regimes with typical shapes, bytes, and the parent's and baseline's mean latencies where timed."""
+def regimes_of(
+    definition: Definition, workloads: Sequence[JudgedWorkload], parent: Verdict | None, floors: Mapping[str, float]
+) -> tuple[Regime, ...]:
+    """The subset's regimes with typical shapes, bytes, what the device allows (`floors`, microseconds by workload), and the parent's
+    and baseline's mean latencies where timed."""
     rows = {} if parent is None else {row.uuid: row for row in parent.workloads}
     members: dict[str, list[JudgedWorkload]] = {}
     for judged in workloads:
@@ -102,6 +122,7 @@ def regimes_of(definition: Definition, workloads: Sequence[JudgedWorkload], pare
                 weight=weight,
                 shapes=shapes_of(definition, [judged.workload.axes for judged in group]),
                 moved_bytes=sum(judged.weight * moved_bytes(definition, judged.workload.axes) for judged in group) / weight,
+                floor_us=_mean([(judged.weight, floors.get(judged.workload.uuid)) for judged in group]),
                 baseline_us=_mean([(share, row.baseline_us) for share, row in timed]),
                 parent_us=_mean([(share, row.latency_us) for share, row in timed]),
             )
@@ -113,6 +134,10 @@ def sources_of(solution: Solution) -> tuple[str, ...]:
     return stripped([(source.path, source.content) for source in solution.sources])
 
 
+def floors_of(bounds: Bounds) -> Mapping[str, float]:
+    return {row.uuid: row.floor_us for row in bounds.workloads}
+
+
 def _mean(pairs: Sequence[tuple[float, float | None]]) -> float | None:
     known = [(weight, value) for weight, value in pairs if value is not None]
     total = sum(weight for weight, _ in known)
@@ -122,6 +147,11 @@ def _mean(pairs: Sequence[tuple[float, float | None]]) -> float | None:
 @lru_cache(maxsize=256)
 def _parsed_solution(text: bytes) -> Solution:
     return Solution.model_validate_json(text)
+
+
+@lru_cache(maxsize=4)
+def _parsed_bounds(text: bytes) -> Bounds:
+    return Bounds.model_validate_json(text)
 
 
 @lru_cache(maxsize=64)

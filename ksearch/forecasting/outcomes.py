@@ -12,6 +12,7 @@ from ksearch.forecasting.history import judged_samples
 from ksearch.forecasting.samples import walk
 from ksearch.landscapes.landscape import SUFFIX, LandscapeError, load
 from ksearch.store.fold import RunState
+from ksearch.store.forecasts import DECIDED
 from ksearch.store.journal import read_state
 from ksearch.store.jsonl import import_jsonl
 from ksearch.store.log import EventLog
@@ -107,7 +108,7 @@ def spending_of(state: RunState) -> Spending:
         return Spending()
     made = list(surrogate.made.values())
     took = [c.verdicts["evaluate"].device_seconds for c in state.candidates.values() if "evaluate" in c.verdicts]
-    unmeasured = sum(how != "unaffordable" for how in surrogate.retired.values())
+    unmeasured = sum(how in DECIDED for how in surrogate.retired.values())
     return Spending(
         tokens=sum(one.tokens for one in made),
         usd=sum(one.usd for one in made),
@@ -145,5 +146,5 @@ def replayed(forecaster: Forecaster, source: Source, before: Sequence[Sample] = 
 
 
 def unjudged(sample: Sample) -> Sample:
-    """The same without its outcome: what a forecaster may see."""
-    return replace(sample, passed=None, reward=None)
+    """The same without its outcome and without its compile report, as a search knows neither: what a forecaster may see."""
+    return replace(sample, passed=None, reward=None, compiled=None)

@@ -43,11 +43,13 @@ class LandscapeSamples:
         plan, parent_plan = self.state.tree.plan(node), self.state.tree.plan(self.state.tree.parent(node))
         point, before = (landscape.at(landscape.catalogue.config(steps)) for steps in (plan, parent_plan))
         answer = candidate.verdicts.get("evaluate") if judged else None
+        sample = landscape_sample(landscape, plan, point, before)
         return replace(
-            landscape_sample(landscape, plan, point, before),
+            sample,
             parent_reward=measured_reward(self.state.best_candidate_of(self.state.tree.parent(node))),
             passed=None if answer is None else answer.reward is not None,
             reward=None if answer is None else answer.reward,
+            compiled=None if answer is None else sample.compiled,
         )
 
 

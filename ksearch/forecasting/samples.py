@@ -6,24 +6,34 @@ import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from typing import Literal
 
-from ksearch.definitions.catalog import load_definition
+from ksearch.definitions.catalog import load_definition, workloads_for
+from ksearch.definitions.kits import kit_for
 from ksearch.definitions.schema import Definition
 from ksearch.errors import BadInput
 from ksearch.forecasting.shapes import axes_of, moved_bytes, shapes_of
-from ksearch.landscapes.landscape import Landscape, Point
+from ksearch.landscapes.landscape import Landscape, Point, TimedWorkload
+from ksearch.profiling.bounds import floor_of
+from ksearch.profiling.datasheets import datasheet_of
 from ksearch.surrogates.sources import strip_comments
 from ksearch.surrogates.types import Compiled, Regime, Sample, Step
-from ksearch.tree.types import Action, Plan
+from ksearch.tree.types import Action, Part, Plan
 from ksearch.worldmodel.catalogue import Value
 
 
 def steps_of(plan: Plan) -> tuple[Step, ...]:
-    return tuple(step_of(action) for action in plan)
+    """A merge's parts stand for it, each with the claim it would have alone."""
+    return tuple(step_of(part) for action in plan for part in action.parts or (action,))
 
 
-def step_of(action: Action) -> Step:
-    return Step(action.technique, action.target, action.parameter, action.gain_mean, action.gain_sd, action.p_success)
+def step_of(one: Action | Part) -> Step:
+    return Step(one.technique, one.target, one.parameter, one.gain_mean, one.gain_sd, one.p_success)
+
+
+def taken(plan: Plan) -> int:
+    """How many steps its last action stands for."""
+    return len(plan[-1].steps) if plan else 0
 
 
 def stripped(sources: Sequence[tuple[str, str]]) -> tuple[str, ...]:
@@ -78,7 +88,7 @@ def landscape_sample(landscape: Landscape, plan: Plan, point: Point, parent: Poi
         candidate=point.code,
         definition=landscape.definition,
         device=landscape.device_name,
-        plan=tuple(action.key for action in plan),
+        plan=tuple(key for action in plan for key in action.steps),
         sources=stripped(landscape.sources[point.code]),
         parent=None if parent is None else parent.code,
         parent_reward=landscape_reward(landscape, before) if before.passed else None,
@@ -89,6 +99,8 @@ def landscape_sample(landscape: Landscape, plan: Plan, point: Point, parent: Poi
         regimes=_regimes(landscape, before),
         compiled=_compiled(point),
         parent_sources=stripped(landscape.sources[before.code]),
+        parent_compiled=_compiled(before),
+        taken=taken(plan),
     )
 
 
@@ -122,9 +134,28 @@ def _regime(landscape: Landscape, parent: Point, name: str, indices: Sequence[in
         weight=weight,
         shapes=axes_of(axes) if definition is None else shapes_of(definition, axes),
         moved_bytes=sum(traffic) / weight if traffic else None,
+        floor_us=_floor(landscape, workloads),
         baseline_us=sum(workload.weight * workload.baseline_us for workload in workloads) / weight,
         parent_us=sum(landscape.workloads[i].weight * parent.latencies_us[i] for i in indices) / weight if parent.passed else None,
     )
+
+
+def _floor(landscape: Landscape, workloads: Sequence[TimedWorkload]) -> float | None:
+    """By the device's datasheet: a landscape doesn't hold what was measured of its device. None unless every workload's is known."""
+    floors = _floors(landscape.definition, landscape.device_name, landscape.device)
+    if any(workload.uuid not in floors for workload in workloads):
+        return None
+    return sum(workload.weight * floors[workload.uuid] for workload in workloads) / sum(workload.weight for workload in workloads)
+
+
+@cache
+def _floors(definition: str, device_name: str, device: Literal["cpu", "cuda"]) -> Mapping[str, float]:
+    """Of the definition's own workloads, by uuid."""
+    found, ceilings = _definition(definition), datasheet_of(device_name)
+    if found is None or ceilings is None:
+        return {}
+    count, workloads = kit_for(found).work, workloads_for(found, device)
+    return {workload.uuid: floor_of(count(found, workload), ceilings).floor_us for workload in workloads}
 
 
 @cache

@@ -237,7 +237,7 @@ class RunState(RunFacts):
         self.by_node.setdefault(event.node, []).append(event.candidate)
         self.trouble.pop(event.node, None)
         if self.surrogate is not None:
-            self.surrogate.written(event.candidate)
+            self.surrogate.written(event.candidate, event.digest)
         if event.ticket is not None:
             self.by_ticket[event.ticket] = event.candidate
 

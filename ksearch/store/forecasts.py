@@ -24,13 +24,16 @@ from ksearch.surrogates.types import Forecast
 
 BudgetSetting = float | Literal["auto"]
 
+DECIDED = ("skipped", "expired")
+"""How candidates leave the line by their forecasts."""
+
 
 @dataclass(slots=True)
 class SurrogateState:
     """What a run's surrogate said and decided.
 
-    `waiting` counts for each candidate in line how often another was preferred. `chosen` and `retired` count since the
-    forecaster was first trusted: they hold the share of unmeasured candidates within the budget."""
+    `waiting` counts for each candidate in line how often another was preferred. What was considered and what of it goes
+    unmeasured is counted by code: a code that is written again for another attempt is nothing new."""
 
     opened: SurrogateOpened
     record: Record
@@ -45,8 +48,13 @@ class SurrogateState:
     """How many were judged when a candidate was written: all that its forecast may rest on, whenever it is asked for."""
     begun: set[CandidateId] = field(default_factory=set)
     """Handed to the judge at least once."""
-    considered: int = 0
-    dropped: int = 0
+    digests: dict[CandidateId, str] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+    """Codes forecast while there was a choice."""
+    unmeasured: set[str] = field(default_factory=set)
+    """Codes that left the line by a decision."""
+    due: float = 0.0
+    """How many codes are to be considered before the next measurement."""
     filtering: bool = False
     """Whether there was a choice when the latest forecast was made."""
 
@@ -72,6 +80,27 @@ class SurrogateState:
         return candidates_for_each(self.budget)
 
     @property
+    def considered(self) -> int:
+        return len(self.seen)
+
+    @property
+    def dropped(self) -> int:
+        return len(self.unmeasured)
+
+    @property
+    def short(self) -> int:
+        """How many more are to be considered before the next measurement."""
+        due = self.due if self.filtering else self.considered + self.m
+        return max(0, math.ceil(due - self.considered - 1e-9))
+
+    def is_waiting(self, candidate: CandidateId) -> bool:
+        return candidate in self.waiting
+
+    def has_forecast(self, candidate: CandidateId) -> bool:
+        """Or was never to have one: measured before it was asked for."""
+        return candidate in self.made or candidate in self.begun
+
+    @property
     def may_drop(self) -> int:
         """How many more candidates may go unmeasured within the budget."""
         return max(0, math.floor(self.budget * self.considered) - self.dropped)
@@ -95,8 +124,8 @@ class SurrogateState:
 
     # ------------------------------------------------------------------ folding
 
-    def written(self, candidate: CandidateId) -> None:
-        self.known_at[candidate] = len(self.judged)
+    def written(self, candidate: CandidateId, digest: str) -> None:
+        self.known_at[candidate], self.digests[candidate] = len(self.judged), digest
 
     def apply(self, event: ForecastMade | CandidateRetired | CandidateRecalled) -> None:
         match event:
@@ -104,20 +133,31 @@ class SurrogateState:
                 self.made[event.candidate] = event
                 if event.candidate not in self.begun:
                     self.waiting[event.candidate] = 0
-                self.filtering = event.m > 1.0
-                self.considered += self.filtering
+                self._consider(self.digests[event.candidate], event.m)
             case CandidateRetired():
                 self.waiting.pop(event.candidate, None)
                 self.retired[event.candidate] = event.how
-                self.dropped += event.how != "unaffordable"
+                if event.how in DECIDED:
+                    self.unmeasured.add(self.digests[event.candidate])
             case CandidateRecalled():
-                self.dropped -= self.retired.pop(event.candidate, None) is not None
+                self.retired.pop(event.candidate, None)
+                self.unmeasured.discard(self.digests[event.candidate])
                 self.recalled.add(event.candidate)
+                self.waiting[event.candidate] = 0
+
+    def _consider(self, digest: str, m: float) -> None:
+        self.unmeasured.discard(digest)
+        if m > 1.0:
+            if not self.filtering:
+                self.due = self.considered + m
+            self.seen.add(digest)
+        self.filtering = m > 1.0
 
     def started(self, candidate: CandidateId) -> None:
-        """A measurement began: while there is a choice, everyone else in line was passed over."""
+        """A measurement began: while there is a choice, everyone else in line was passed over, and m more are due."""
         self.begun.add(candidate)
         if self.waiting.pop(candidate, None) is not None and self.filtering:
+            self.due = min(self.due, self.considered) + self.m
             for other in self.waiting:
                 self.waiting[other] += 1
 

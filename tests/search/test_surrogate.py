@@ -33,11 +33,11 @@ from ksearch.store.events import (
     parse_event,
 )
 from ksearch.store.fold import RunState
+from ksearch.store.forecasts import DECIDED
 from ksearch.store.journal import read_state
 from ksearch.surrogates.acquisition import LOST
 from ksearch.surrogates.neighbours import Neighbours
-from ksearch.surrogates.types import Forecast, Forecaster, Sample, Step
-from ksearch.tree.types import MERGE
+from ksearch.surrogates.types import Forecast, Forecaster, Sample
 from tests.search.conftest import Bench
 
 GAINS = {"a": 0.5, "b": 0.3, "c": -0.2, "d": 0.1, "e": 0.4, "f": -0.3, "g": 0.6}
@@ -52,7 +52,7 @@ def landscape(solution: Solution) -> Toy:
 
 @dataclass
 class Oracle:
-    """Knows every gain up to an error; `sign` -1 is a liar."""
+    """Knows every gain up to an error, and what fails; `sign` -1 is a liar about gains."""
 
     sign: float = 1.0
     name: str = "oracle"
@@ -65,14 +65,9 @@ class Oracle:
         if sample.parent_reward is None:
             return None
         error = random.Random(sample.candidate).gauss(0.0, 0.05)
-        d50 = -self.sign * gain_of(sample.steps[-1]) + error
-        return Forecast(self.name, 0.9, d50 - 0.07, d50, d50 + 0.07)
-
-
-def gain_of(step: Step) -> float:
-    """A merge's is the sum of its parts'."""
-    keys = step.parameter.split(" + ") if step.technique == MERGE else [step.technique]
-    return sum(GAINS[key.split("|")[0]] for key in keys)
+        d50 = -self.sign * sum(GAINS[step.technique] for step in sample.last_steps) + error
+        fails = {"c", "d"} <= {step.technique for step in sample.steps}
+        return Forecast(self.name, 0.1 if fails else 0.9, d50 - 0.07, d50, d50 + 0.07)
 
 
 def honest_past(count: int = 40) -> tuple[PastForecast, ...]:
@@ -199,7 +194,7 @@ def test_what_is_unmeasured_stays_within_the_budget_and_never_counts(searching: 
     assert state.surrogate is not None
     assert state.surrogate.dropped <= 0.5 * state.surrogate.considered
     for number, how in state.surrogate.retired.items():
-        assert how in ("skipped", "expired", "unaffordable")
+        assert how in ("skipped", "expired", "untrusted", "unaffordable")
         assert not state.candidates[number].verdicts
     measured = {c.verdicts["evaluate"].reward for c in state.candidates.values() if "evaluate" in c.verdicts}
     assert state.tree is not None
@@ -213,7 +208,7 @@ def test_audits_are_measured_whatever_their_forecast(searching: Forecasting) -> 
     state = state_of(searching)
     assert state.surrogate is not None
     audits = {number for number, made in state.surrogate.made.items() if made.audit}
-    dropped = {number for number, how in state.surrogate.retired.items() if how != "unaffordable"}
+    dropped = {number for number, how in state.surrogate.retired.items() if how in DECIDED}
     assert not audits & dropped
 
 
@@ -256,6 +251,39 @@ def test_a_forecaster_that_turns_liar_is_off_within_twenty_verdicts(searching: F
             last_filtered = verdicts
     assert verdicts > 25
     assert last_filtered <= 20
+
+
+@dataclass
+class Turning(Oracle):
+    """Lies about everything after ten verdicts."""
+
+    def forecast(self, sample: Sample) -> Forecast | None:
+        self.sign = 1.0 if len(self.learnt) < 10 else -1.0
+        return Oracle.forecast(self, sample)
+
+
+def test_what_a_liar_had_put_off_is_given_back_not_measured(searching: Forecasting) -> None:
+    searching.forecaster = Turning()
+    searching.settings = searching.settings.model_copy(update={"budget": BudgetSettings(max_evaluations=60)})
+    searching.search()
+    state, events = state_of(searching), events_of(searching)
+    assert state.surrogate is not None
+    given_back = [place for place, event in enumerate(events) if isinstance(event, CandidateRetired) and event.how == "untrusted"]
+    assert given_back
+    for place in given_back:
+        told = next(event for event in events[place:] if isinstance(event, TicketSettled))
+        assert told.outcome == "cancelled"
+    assert not state.open_tickets
+
+
+def test_no_code_is_considered_twice_and_the_line_is_as_wide_as_the_budget_says(searching: Forecasting) -> None:
+    searching.search()
+    state = state_of(searching)
+    assert state.surrogate is not None
+    filtered = [number for number, made in state.surrogate.made.items() if made.m > 1.0]
+    assert state.surrogate.considered == len({state.candidates[number].written.digest for number in filtered})
+    measured = sum(bool(state.candidates[number].verdicts) for number in filtered)
+    assert state.surrogate.considered <= 4 * measured + 4
 
 
 def test_a_recalled_candidate_doesn_t_wait_for_its_twin_in_line(searching: Forecasting) -> None:

@@ -19,9 +19,9 @@ from ksearch.surrogates.acquisition import (
     expected_improvement,
     expired,
     hopeless,
+    kept_in_line,
     log_expected_improvement,
-    overdue,
-    patience,
+    room_in_line,
 )
 from ksearch.surrogates.quantities import LEAST_SIGMA, Estimate, estimate
 from ksearch.surrogates.types import Forecast
@@ -36,6 +36,11 @@ def waiting(candidate: int, one: Estimate | None, **changed: object) -> Waiting:
         "candidate": candidate, "estimate": one, "parent_reward": 0.0, "audit": False, "passed_over": 0, "seconds": 10.0
     }
     return Waiting(**{**fields, **changed})  # type: ignore[arg-type]
+
+
+def mean_of(one: Waiting) -> float:
+    assert one.estimate is not None
+    return one.estimate.mu
 
 
 @given(d50=st.floats(-2, 2), faster=st.floats(1e-6, 2), spread=st.floats(0, 1), parent=rewards, best=rewards, pi=chances)
@@ -97,10 +102,18 @@ def test_audits_are_a_tenth_of_the_measurements_and_the_same_every_time() -> Non
         assert drawn == [drawn_as_audit(3, candidate, m) for candidate in range(20_000)]
 
 
-@given(st.integers(1, 16), st.floats(1.01, 6))
-def test_patience_lets_the_line_turn_over_as_the_budget_says(workers: int, m: float) -> None:
-    """Little's law: a line of (m - 1) workers, each gone after `patience` measurements, loses m - 1 for each of them."""
-    assert (m - 1) * workers / patience(m, workers) == pytest.approx(m - 1)
+@given(st.integers(1, 16), st.floats(1.01, 6), st.lists(st.tuples(rewards, st.integers(0, 3)), max_size=120))
+def test_the_worst_of_those_passed_over_leave_and_there_is_room_for_the_next(
+    workers: int, m: float, line: list[tuple[float, int]]
+) -> None:
+    those = [waiting(number, Estimate(0.9, mu, 0.1), passed_over=over) for number, (mu, over) in enumerate(line)]
+    gone = expired(those, 0.0, m, workers)
+    left = [one for one in those if one.passed_over and one not in gone]
+    assert all(one.passed_over for one in gone)
+    assert len(left) <= kept_in_line(m, workers) <= room_in_line(m, workers) - m * workers + 1
+    if gone:
+        assert len(left) == kept_in_line(m, workers)
+        assert all(mean_of(one) <= mean_of(other) for one in gone for other in left)
 
 
 @given(one=st.builds(Estimate, chances, rewards, sigmas), audit=st.booleans(), last=st.booleans(), over=st.integers(0, 100))
@@ -108,10 +121,10 @@ def test_audits_last_chances_and_the_unforecast_are_never_dropped(one: Estimate,
     candidate = waiting(0, one, audit=audit, last_chance=last, passed_over=over, parent_reward=one.mu + LOST / 2)
     if audit or last:
         assert not hopeless(candidate)
-        assert not expired(candidate, 4.0, 2)
+        assert not expired([candidate] * 40, 0.0, 4.0, 2)
     unknown = waiting(1, None, passed_over=over)
     assert not hopeless(unknown)
-    assert not expired(unknown, 4.0, 2)
+    assert not expired([unknown] * 40, 0.0, 4.0, 2)
 
 
 def test_only_a_sharp_forecast_drops_a_candidate_unseen() -> None:
@@ -123,7 +136,6 @@ def test_only_a_sharp_forecast_drops_a_candidate_unseen() -> None:
 def test_a_plans_last_candidate_is_dropped_only_when_it_loses_much() -> None:
     assert hopeless(waiting(0, Estimate(0.9, -0.8, 0.2), last_chance=True))
     assert not hopeless(waiting(0, Estimate(0.9, -0.45, 0.2), last_chance=True))
-    assert overdue(waiting(0, Estimate(0.9, -0.45, 0.2), last_chance=True, passed_over=2), 4.0, 2)
 
 
 def test_an_audit_goes_first_and_cheap_measurements_before_dear_ones() -> None:

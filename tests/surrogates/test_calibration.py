@@ -22,13 +22,25 @@ def test_running_sums_are_the_formulas(rows: list[tuple[float, float, float]], n
     calibration = Calibration(noise)
     for mu, sigma, y in rows:
         calibration.learn(Estimate(0.8, mu, sigma), True, y)
-    n = len(rows)
-    bias = sum(y - mu for mu, _, y in rows) / (n + PSEUDO_OUTCOMES)
-    scale = math.sqrt((PSEUDO_OUTCOMES + sum(((y - mu - bias) / sigma) ** 2 for mu, sigma, y in rows)) / (PSEUDO_OUTCOMES + n))
+    n, precision = len(rows), [1.0 / (sigma**2 + noise**2) for _, sigma, _ in rows]
+    errors = sum(w * (y - mu) for w, (mu, _, y) in zip(precision, rows, strict=True))
+    bias = errors / sum(precision) * n / (n + PSEUDO_OUTCOMES) if n else 0.0
+    squares = sum(w * (y - mu - bias) ** 2 for w, (mu, _, y) in zip(precision, rows, strict=True))
+    scale = math.sqrt((PSEUDO_OUTCOMES + squares) / (PSEUDO_OUTCOMES + n))
     said = calibration.apply(Estimate(0.8, 0.5, 0.3))
     assert calibration.bias == pytest.approx(bias, abs=1e-9)
     assert said.mu == pytest.approx(0.5 + bias, abs=1e-9)
-    assert said.sigma == pytest.approx(math.sqrt((scale * 0.3) ** 2 + noise**2), rel=1e-6)
+    assert said.sigma == pytest.approx(scale * math.hypot(0.3, noise), rel=1e-6)
+
+
+def test_forecasts_that_know_nothing_don_t_shift_those_that_do() -> None:
+    calibration = Calibration(0.01)
+    for _ in range(10):
+        calibration.learn(Estimate(0.8, 0.5, 0.6), True, 0.0)
+    draw = random.Random(1)
+    for _ in range(20):
+        calibration.learn(Estimate(0.8, 0.0, 0.03), True, draw.gauss(0.0, 0.03))
+    assert abs(calibration.bias) < 0.03
 
 
 @given(pairs)

@@ -44,7 +44,8 @@ def test_gains_of_new_codes_are_foreseen_within_their_spread() -> None:
     learnt, fresh = tree(60, 3, 3), tree(30, 3, 4)
     process = Process.fit(learnt, most_probable(learnt, Weights.prior(3, 1, learnt.y)))
     unknown = np.full(len(fresh.codes), -1)
-    mean, sd = process.predict(fresh.codes, np.zeros(len(fresh.codes)), unknown, fresh.pairs, [np.zeros((len(fresh.y), len(learnt.y)))])
+    across, own = [np.zeros((len(fresh.y), len(learnt.y)))], [np.ones(len(fresh.y))]
+    mean, sd = process.predict(fresh.codes, np.zeros(len(fresh.codes)), unknown, fresh.pairs, across, own)
     assert np.corrcoef(mean, fresh.y)[0, 1] > 0.95
     assert np.mean(np.abs(mean - fresh.y) < 1.2816 * sd) > 0.5
 
@@ -53,8 +54,8 @@ def test_what_is_new_is_doubted() -> None:
     learnt = tree(40, 3, 5)
     process = Process.fit(learnt, Weights.prior(3, 1, learnt.y))
     codes, pairs = learnt.codes[:2] + 0.1, np.array([[0, 1]])
-    across = [np.zeros((1, len(learnt.y)))]
-    sds = [process.predict(codes, np.array([novelty, 0.0]), np.array([-1, -1]), pairs, across)[1][0] for novelty in (0.0, 1.0, 4.0)]
+    across, own, known = [np.zeros((1, len(learnt.y)))], [np.ones(1)], np.array([-1, -1])
+    sds = [process.predict(codes, np.array([novelty, 0.0]), known, pairs, across, own)[1][0] for novelty in (0.0, 1.0, 4.0)]
     assert sds[0] < sds[1] < sds[2]
 
 

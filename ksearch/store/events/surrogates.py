@@ -55,11 +55,12 @@ class ForecastMade(Frozen):
 
 
 class CandidateRetired(Frozen):
-    """A candidate goes unmeasured: its forecast was hopeless, it was passed over too often, or the budget ended."""
+    """A candidate goes unmeasured: its forecast was hopeless, others were preferred, the forecaster that had preferred others lost
+    its trust, or the budget ended. The last two decide nothing about it: its attempt is given back."""
 
     type: Literal["candidate_retired"] = "candidate_retired"
     candidate: CandidateId
-    how: Literal["skipped", "expired", "unaffordable"]
+    how: Literal["skipped", "expired", "untrusted", "unaffordable"]
 
 
 class CandidateRecalled(Frozen):
