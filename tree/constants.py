@@ -57,8 +57,9 @@ class Constants:
     claim_weight: float = 1.0
     success_weight: float = 2.0
 
-    # Prior of the chance that two steps that pass alone pass together, and the pairs that it weighs as much as.
-    pair_chance: float = 0.98
+    # Prior of the chance that two steps that pass alone pass together, and the pairs that it weighs as much as. A merge of three
+    # steps takes three pairs: at 0.95 it passes six times in seven if its parts do, which it must make up for by what it gains.
+    pair_chance: float = 0.95
     pair_weight: float = 20.0
 
     # Weight of one result of a technique's other parameters in the prior of a step; the claim has `claim_weight`.

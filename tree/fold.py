@@ -99,7 +99,7 @@ def _issue(state: State, ticket: Ticket) -> None:
     state.next_ticket = TicketId(ticket.ticket + 1)
     if isinstance(ticket, Write):
         node.writing = ticket.ticket
-        _credit(state, node).flying += 1
+        _fly(state, node, 1)
         _back_up(node, in_flight=1)
     else:
         node.proposing = ticket.ticket
@@ -122,9 +122,15 @@ def _settle(state: State, id: TicketId, outcome: Outcome) -> None:
             node.asked_knowing = knowing
     else:
         node.writing = None
-        _credit(state, node).flying -= 1
+        _fly(state, node, -1)
         _settle_write(state, node, outcome)
     _refresh(state, node)
+
+
+def _fly(state: State, node: Node, attempts: int) -> None:
+    assert node.action is not None, "the root is never written for"
+    _credit(state, node).flying += attempts
+    state.outlook.fly(node.action, attempts)
 
 
 def _check_outcome(ticket: Ticket, outcome: Outcome) -> None:

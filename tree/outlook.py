@@ -46,14 +46,16 @@ class Lessons(NamedTuple):
 
 
 class Outlook:
-    """Expectations of steps, kept until something is settled. `claims` holds each single step that was opened or merged."""
+    """Expectations of steps, kept until something is settled. `claims` holds each single step that was opened or merged, `flying` in
+    how many merges in flight it is."""
 
-    __slots__ = ("alone", "claims", "failed", "lessons", "proven", "together")
+    __slots__ = ("alone", "claims", "failed", "flying", "lessons", "proven", "together")
 
     def __init__(self) -> None:
         self.claims: dict[int, Action | Part] = {}
         self.proven: list[Merged] = []
         self.failed: list[Merged] = []
+        self.flying: dict[int, int] = {}
         self.forget()
 
     def forget(self) -> None:
@@ -66,6 +68,12 @@ class Outlook:
         """An action was opened: its single steps can be expected something of from here on."""
         for step in action.parts or (action,):
             self.claims.setdefault(key_digest(step.key), step)
+
+    def fly(self, action: Action, attempts: int) -> None:
+        """An attempt was issued (1) or settled (-1): a merge in flight will tell of each of its parts."""
+        for part in action.parts:
+            step = key_digest(part.key)
+            self.flying[step] = self.flying.get(step, 0) + attempts
 
     def prove(self, node: Node, gained_units: int) -> None:
         insort(self.proven, Merged(node.id, gained_units, _steps(node)))
@@ -81,14 +89,19 @@ def expected_of(state: State, action: Action | Part) -> Prospect:
         step = step_digest(action)
         parts = merged([expected_of(state, part) for part in action.parts])
         prior = parts._replace(success=parts.success * pair_chance(state) ** pairs(len(action.parts)))
-        return narrowed(revised(prior, state.credits.get(step), state.constants), state.credits.get(step))
+        return narrowed(revised(prior, state.credits.get(step), state.constants), _flying(state, step))
     step = key_digest(action.key)
     if step not in state.outlook.claims:
         return _alone(state, action, step)
     known = state.outlook.together.get(step)
     if known is None:
         known = state.outlook.together[step] = _with_merges(state, step)
-    return narrowed(known, state.credits.get(step))
+    return narrowed(known, _flying(state, step) + state.outlook.flying.get(step, 0))
+
+
+def _flying(state: State, step: int) -> int:
+    credit = state.credits.get(step)
+    return 0 if credit is None else credit.flying
 
 
 def _alone(state: State, action: Action | Part, step: int) -> Prospect:
