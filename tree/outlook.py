@@ -49,13 +49,14 @@ class Outlook:
     """Expectations of steps, kept until something is settled. `claims` holds each single step that was opened or merged, `flying` in
     how many merges in flight it is."""
 
-    __slots__ = ("alone", "claims", "failed", "flying", "lessons", "proven", "together")
+    __slots__ = ("alone", "claims", "failed", "flying", "kin", "lessons", "proven", "together")
 
     def __init__(self) -> None:
         self.claims: dict[int, Action | Part] = {}
         self.proven: list[Merged] = []
         self.failed: list[Merged] = []
         self.flying: dict[int, int] = {}
+        self.kin: dict[tuple[str, str], list[int]] = {}
         self.forget()
 
     def forget(self) -> None:
@@ -67,7 +68,10 @@ class Outlook:
     def note(self, action: Action) -> None:
         """An action was opened: its single steps can be expected something of from here on."""
         for step in action.parts or (action,):
-            self.claims.setdefault(key_digest(step.key), step)
+            digest = key_digest(step.key)
+            if digest not in self.claims:
+                self.claims[digest] = step
+                insort(self.kin.setdefault((step.technique, step.target), []), digest)
 
     def fly(self, action: Action, attempts: int) -> None:
         """An attempt was issued (1) or settled (-1): a merge in flight will tell of each of its parts."""
@@ -92,7 +96,7 @@ def expected_of(state: State, action: Action | Part) -> Prospect:
         return narrowed(revised(prior, state.credits.get(step), state.constants), _flying(state, step))
     step = key_digest(action.key)
     if step not in state.outlook.claims:
-        return _alone(state, action, step)
+        return _untried(state, action)
     known = state.outlook.together.get(step)
     if known is None:
         known = state.outlook.together[step] = _with_merges(state, step)
@@ -108,6 +112,22 @@ def _alone(state: State, action: Action | Part, step: int) -> Prospect:
     """From the claim, the step's own results and those of its technique's other parameters."""
     kin = state.kin.get((action.technique, action.target))
     return prospect(action, state.credits.get(step), state.honesty.value(state.constants), state.constants, kin)
+
+
+def _untried(state: State, action: Action | Part) -> Prospect:
+    """From the claim and what is expected of its technique's other parameters that were tried."""
+    c = state.constants
+    weight, total = c.claim_weight, c.claim_weight * state.honesty.value(c) * action.gain_mean
+    for kin in state.outlook.kin.get((action.technique, action.target), ()):
+        if _is_measured(state, kin):
+            weight += c.kin_weight
+            total += c.kin_weight * expected_of(state, state.outlook.claims[kin]).gain
+    return Prospect(action.p_success, total / weight, action.gain_sd)
+
+
+def _is_measured(state: State, step: int) -> bool:
+    credit = state.credits.get(step)
+    return (credit is not None and credit.passed > 0) or step in _lessons(state).gains
 
 
 def _known_alone(state: State, step: int) -> Prospect:

@@ -62,7 +62,8 @@ def _believed(catalogue: Catalogue, request: ProposeRequest) -> dict[str, Believ
             continue
         known = outlooks.get(technique.key)
         if known is None:
-            claimed = request.honesty * technique.gain_mean
+            kin = [outlook.gain for outlook in request.outlooks if (outlook.step.technique, outlook.step.target) == (technique.id, technique.target)]
+            claimed = (request.honesty * technique.gain_mean + math.fsum(kin)) / (1 + len(kin))
             rows[technique.key] = Believed(technique, claimed, technique.gain_sd, technique.p_success, tried=False)
         else:
             rows[technique.key] = Believed(technique, known.gain, known.sd, known.p_success, tried=True)
