@@ -36,10 +36,11 @@ class Merged(NamedTuple):
 
 
 class Lessons(NamedTuple):
-    """What merges taught: by step its gain (nats), how often it passed in one, and its share of the blame for those that failed; and
-    the chance that a pair of steps goes together."""
+    """What merges taught: by step its gain (nats), how often it passed in one, and its share of the blame for those that failed; the
+    chance that a pair of steps goes together; and by technique and target the gains of those steps that were measured in merges alone."""
 
     gains: dict[int, float]
+    kin: dict[tuple[str, str], list[float]]
     passed: dict[int, int]
     blamed: dict[int, list[float]]
     pair: float
@@ -49,14 +50,13 @@ class Outlook:
     """Expectations of steps, kept until something is settled. `claims` holds each single step that was opened or merged, `flying` in
     how many merges in flight it is."""
 
-    __slots__ = ("alone", "claims", "failed", "flying", "kin", "lessons", "proven", "together")
+    __slots__ = ("alone", "claims", "failed", "flying", "lessons", "proven", "together")
 
     def __init__(self) -> None:
         self.claims: dict[int, Action | Part] = {}
         self.proven: list[Merged] = []
         self.failed: list[Merged] = []
         self.flying: dict[int, int] = {}
-        self.kin: dict[tuple[str, str], list[int]] = {}
         self.forget()
 
     def forget(self) -> None:
@@ -68,10 +68,7 @@ class Outlook:
     def note(self, action: Action) -> None:
         """An action was opened: its single steps can be expected something of from here on."""
         for step in action.parts or (action,):
-            digest = key_digest(step.key)
-            if digest not in self.claims:
-                self.claims[digest] = step
-                insort(self.kin.setdefault((step.technique, step.target), []), digest)
+            self.claims.setdefault(key_digest(step.key), step)
 
     def fly(self, action: Action, attempts: int) -> None:
         """An attempt was issued (1) or settled (-1): a merge in flight will tell of each of its parts."""
@@ -115,19 +112,13 @@ def _alone(state: State, action: Action | Part, step: int) -> Prospect:
 
 
 def _untried(state: State, action: Action | Part) -> Prospect:
-    """From the claim and what is expected of its technique's other parameters that were tried."""
-    c = state.constants
-    weight, total = c.claim_weight, c.claim_weight * state.honesty.value(c) * action.gain_mean
-    for kin in state.outlook.kin.get((action.technique, action.target), ()):
-        if _is_measured(state, kin):
-            weight += c.kin_weight
-            total += c.kin_weight * expected_of(state, state.outlook.claims[kin]).gain
-    return Prospect(action.p_success, total / weight, action.gain_sd)
-
-
-def _is_measured(state: State, step: int) -> bool:
-    credit = state.credits.get(step)
-    return (credit is not None and credit.passed > 0) or step in _lessons(state).gains
+    """From the claim and what was measured of its technique's other parameters, alone or in merges."""
+    c, kind = state.constants, (action.technique, action.target)
+    alone = state.kin.get(kind)
+    passed, units = (0, 0) if alone is None else (alone.passed, alone.total_units)
+    merged_only = _lessons(state).kin.get(kind, ())
+    total = c.claim_weight * state.honesty.value(c) * action.gain_mean + c.kin_weight * (units * UNIT + math.fsum(merged_only))
+    return Prospect(action.p_success, total / (c.claim_weight + c.kin_weight * (passed + len(merged_only))), action.gain_sd)
 
 
 def _known_alone(state: State, step: int) -> Prospect:
@@ -192,7 +183,17 @@ def _drawn(state: State, proven: list[Merged], failed: list[Merged]) -> Lessons:
         for step, doubt in zip(steps, doubts, strict=True):
             blamed.setdefault(step, []).append(doubt / total)
         bad.append(of_pairs / total)
-    return Lessons(_explaining(state, proven), passed, blamed, good / (good + math.fsum(bad)))
+    gains = _explaining(state, proven)
+    return Lessons(gains, _kin(state, gains), passed, blamed, good / (good + math.fsum(bad)))
+
+
+def _kin(state: State, gains: dict[int, float]) -> dict[tuple[str, str], list[float]]:
+    found = dict[tuple[str, str], list[float]]()
+    for step, gain in gains.items():
+        claim, credit = state.outlook.claims[step], state.credits.get(step)
+        if credit is None or not credit.passed:
+            found.setdefault((claim.technique, claim.target), []).append(gain)
+    return found
 
 
 def _explaining(state: State, proven: list[Merged]) -> dict[int, float]:
