@@ -68,8 +68,8 @@ class Constants:
     # Exploration of the policy by expected improvement, for values in [0, 1] relative to the best branch.
     improvement_exploration: float = 0.2
 
-    # Standard deviation, nats, of what an idea that nobody had yet may bring: about that of a catalogue's claims. Each idea
-    # that a plan has already makes the next one weigh as much less as one more draw narrows a mean.
+    # Standard deviation, nats, of what an idea that nobody had yet may bring, before any answer tells: about that of a catalogue's
+    # claims. Each idea that a plan has already makes the next one weigh as much less as one more draw narrows a mean.
     unknown_gain: float = 0.3
 
     # Chance that an attempt passes where the one before it failed, against that of a first attempt.

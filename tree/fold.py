@@ -118,6 +118,8 @@ def _settle(state: State, id: TicketId, outcome: Outcome) -> None:
         node.proposing = None
         knowing = state.asking.pop(id)
         if isinstance(outcome, Proposed):
+            if node.own is not None:
+                state.answers.add(node.own, node.id, filter(_makes_sense, outcome.actions))
             _queue(state, node, outcome.actions, news=state.merges and knowing != node.asked_knowing)
             node.asked_knowing = knowing
     else:
