@@ -57,8 +57,9 @@ class Constants:
     claim_weight: float = 1.0
     success_weight: float = 2.0
 
-    # Prior of the chance that two steps that pass alone pass together, and the pairs that it weighs as much as.
-    pair_chance: float = 0.98
+    # Prior of the chance that two steps that pass alone pass together, and the pairs that it weighs as much as. A merge of three
+    # steps takes three pairs: at 0.95 it passes six times in seven if its parts do, which it must make up for by what it gains.
+    pair_chance: float = 0.95
     pair_weight: float = 20.0
 
     # Weight of one result of a technique's other parameters in the prior of a step; the claim has `claim_weight`.
@@ -67,8 +68,8 @@ class Constants:
     # Exploration of the policy by expected improvement, for values in [0, 1] relative to the best branch.
     improvement_exploration: float = 0.2
 
-    # Standard deviation, nats, of what an idea that nobody had yet may bring: about that of a catalogue's claims. Each idea
-    # that a plan has already makes the next one weigh as much less as one more draw narrows a mean.
+    # Standard deviation, nats, of what an idea that nobody had yet may bring, before any answer tells: about that of a catalogue's
+    # claims. Each idea that a plan has already makes the next one weigh as much less as one more draw narrows a mean.
     unknown_gain: float = 0.3
 
     # Chance that an attempt passes where the one before it failed, against that of a first attempt.

@@ -66,11 +66,9 @@ def merged(parts: Sequence[Prospect]) -> Prospect:
     )
 
 
-def narrowed(expected: Prospect, credit: Credit | None) -> Prospect:
+def narrowed(expected: Prospect, flying: int) -> Prospect:
     """Attempts in flight will tell of the step too: until they do, another is worth as much less as they will leave to be learnt."""
-    if credit is None or not credit.flying:
-        return expected
-    return Prospect(expected.success, expected.gain, expected.sd / math.sqrt(1.0 + credit.flying))
+    return expected._replace(sd=expected.sd / math.sqrt(1.0 + flying)) if flying else expected
 
 
 def revised(prior: Prospect, credit: Credit | None, c: Constants) -> Prospect:

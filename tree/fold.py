@@ -99,7 +99,7 @@ def _issue(state: State, ticket: Ticket) -> None:
     state.next_ticket = TicketId(ticket.ticket + 1)
     if isinstance(ticket, Write):
         node.writing = ticket.ticket
-        _credit(state, node).flying += 1
+        _fly(state, node, 1)
         _back_up(node, in_flight=1)
     else:
         node.proposing = ticket.ticket
@@ -118,13 +118,21 @@ def _settle(state: State, id: TicketId, outcome: Outcome) -> None:
         node.proposing = None
         knowing = state.asking.pop(id)
         if isinstance(outcome, Proposed):
+            if node.own is not None:
+                state.answers.add(node.own, node.id, filter(_makes_sense, outcome.actions))
             _queue(state, node, outcome.actions, news=state.merges and knowing != node.asked_knowing)
             node.asked_knowing = knowing
     else:
         node.writing = None
-        _credit(state, node).flying -= 1
+        _fly(state, node, -1)
         _settle_write(state, node, outcome)
     _refresh(state, node)
+
+
+def _fly(state: State, node: Node, attempts: int) -> None:
+    assert node.action is not None, "the root is never written for"
+    _credit(state, node).flying += attempts
+    state.outlook.fly(node.action, attempts)
 
 
 def _check_outcome(ticket: Ticket, outcome: Outcome) -> None:

@@ -36,24 +36,27 @@ class Merged(NamedTuple):
 
 
 class Lessons(NamedTuple):
-    """What merges taught: by step its gain (nats), how often it passed in one, and its share of the blame for those that failed; and
-    the chance that a pair of steps goes together."""
+    """What merges taught: by step its gain (nats), how often it passed in one, and its share of the blame for those that failed; the
+    chance that a pair of steps goes together; and by technique and target the gains of those steps that were measured in merges alone."""
 
     gains: dict[int, float]
+    kin: dict[tuple[str, str], list[float]]
     passed: dict[int, int]
     blamed: dict[int, list[float]]
     pair: float
 
 
 class Outlook:
-    """Expectations of steps, kept until something is settled. `claims` holds each single step that was opened or merged."""
+    """Expectations of steps, kept until something is settled. `claims` holds each single step that was opened or merged, `flying` in
+    how many merges in flight it is."""
 
-    __slots__ = ("alone", "claims", "failed", "lessons", "proven", "together")
+    __slots__ = ("alone", "claims", "failed", "flying", "lessons", "proven", "together")
 
     def __init__(self) -> None:
         self.claims: dict[int, Action | Part] = {}
         self.proven: list[Merged] = []
         self.failed: list[Merged] = []
+        self.flying: dict[int, int] = {}
         self.forget()
 
     def forget(self) -> None:
@@ -66,6 +69,12 @@ class Outlook:
         """An action was opened: its single steps can be expected something of from here on."""
         for step in action.parts or (action,):
             self.claims.setdefault(key_digest(step.key), step)
+
+    def fly(self, action: Action, attempts: int) -> None:
+        """An attempt was issued (1) or settled (-1): a merge in flight will tell of each of its parts."""
+        for part in action.parts:
+            step = key_digest(part.key)
+            self.flying[step] = self.flying.get(step, 0) + attempts
 
     def prove(self, node: Node, gained_units: int) -> None:
         insort(self.proven, Merged(node.id, gained_units, _steps(node)))
@@ -81,20 +90,35 @@ def expected_of(state: State, action: Action | Part) -> Prospect:
         step = step_digest(action)
         parts = merged([expected_of(state, part) for part in action.parts])
         prior = parts._replace(success=parts.success * pair_chance(state) ** pairs(len(action.parts)))
-        return narrowed(revised(prior, state.credits.get(step), state.constants), state.credits.get(step))
+        return narrowed(revised(prior, state.credits.get(step), state.constants), _flying(state, step))
     step = key_digest(action.key)
     if step not in state.outlook.claims:
-        return _alone(state, action, step)
+        return _untried(state, action)
     known = state.outlook.together.get(step)
     if known is None:
         known = state.outlook.together[step] = _with_merges(state, step)
-    return narrowed(known, state.credits.get(step))
+    return narrowed(known, _flying(state, step) + state.outlook.flying.get(step, 0))
+
+
+def _flying(state: State, step: int) -> int:
+    credit = state.credits.get(step)
+    return 0 if credit is None else credit.flying
 
 
 def _alone(state: State, action: Action | Part, step: int) -> Prospect:
     """From the claim, the step's own results and those of its technique's other parameters."""
     kin = state.kin.get((action.technique, action.target))
     return prospect(action, state.credits.get(step), state.honesty.value(state.constants), state.constants, kin)
+
+
+def _untried(state: State, action: Action | Part) -> Prospect:
+    """From the claim and what was measured of its technique's other parameters, alone or in merges."""
+    c, kind = state.constants, (action.technique, action.target)
+    alone = state.kin.get(kind)
+    passed, units = (0, 0) if alone is None else (alone.passed, alone.total_units)
+    merged_only = _lessons(state).kin.get(kind, ())
+    total = c.claim_weight * state.honesty.value(c) * action.gain_mean + c.kin_weight * (units * UNIT + math.fsum(merged_only))
+    return Prospect(action.p_success, total / (c.claim_weight + c.kin_weight * (passed + len(merged_only))), action.gain_sd)
 
 
 def _known_alone(state: State, step: int) -> Prospect:
@@ -159,7 +183,17 @@ def _drawn(state: State, proven: list[Merged], failed: list[Merged]) -> Lessons:
         for step, doubt in zip(steps, doubts, strict=True):
             blamed.setdefault(step, []).append(doubt / total)
         bad.append(of_pairs / total)
-    return Lessons(_explaining(state, proven), passed, blamed, good / (good + math.fsum(bad)))
+    gains = _explaining(state, proven)
+    return Lessons(gains, _kin(state, gains), passed, blamed, good / (good + math.fsum(bad)))
+
+
+def _kin(state: State, gains: dict[int, float]) -> dict[tuple[str, str], list[float]]:
+    found = dict[tuple[str, str], list[float]]()
+    for step, gain in gains.items():
+        claim, credit = state.outlook.claims[step], state.credits.get(step)
+        if credit is None or not credit.passed:
+            found.setdefault((claim.technique, claim.target), []).append(gain)
+    return found
 
 
 def _explaining(state: State, proven: list[Merged]) -> dict[int, float]:

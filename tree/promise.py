@@ -244,17 +244,18 @@ def _retries(state: State, waiting: Iterable[Node], best: float) -> list[Move]:
 
 
 def _questions(state: State, hungry: Iterable[Node], best: float) -> list[Move]:
-    """Plans that could be asked for ideas: each answer without a new one halves what is hoped of the next.
+    """Plans that could be asked for ideas, which is worth what answers brought at plans about as good; each answer without a new one
+    halves what is hoped of the next.
 
     Ideas widen as arms do: beyond `proposals` for each arm that progressive widening allows, those that wait come first.
     """
-    c, found = state.constants, []
+    c, honesty, found = state.constants, state.honesty.value(state.constants), []
     for node in hungry:
         assert node.own is not None
         ideas = len(node.children) + len(node.queue)
         if node.queue and ideas >= c.proposals * widening_limit(node.visits, node.in_flight, c):
             continue
-        sd = c.unknown_gain / math.sqrt(1 + ideas)
+        sd = state.answers.spread(node.own, honesty, c) / math.sqrt(1 + ideas)
         hope = log_expected_improvement(node.own, sd, best) - node.fruitless * math.log(2.0)
         found.append(Move(max(IMPOSSIBLE, hope), node, "ask"))
     return found + (_mergers(state, best) if state.merges else [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ksearch.tree.answers import Brought
 from ksearch.tree.constants import Constants
 from ksearch.tree.node import Node, Refusal
 from ksearch.tree.state import State
@@ -50,6 +51,7 @@ class Snapshot:
     bans: frozenset[str]
     reached: frozenset[int]
     asking: tuple[tuple[TicketId, int], ...]
+    answers: tuple[Brought, ...]
     merges: bool
 
 
@@ -70,6 +72,7 @@ def snapshot(state: State) -> Snapshot:
         bans=frozenset(state.bans),
         reached=frozenset(state.reached),
         asking=tuple(sorted(state.asking.items())),
+        answers=tuple(state.answers.brought),
         merges=state.merges,
     )
 

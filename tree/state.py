@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ksearch.tree.answers import Answers
 from ksearch.tree.constants import Constants
 from ksearch.tree.credit import Credit
 from ksearch.tree.errors import IllegalChange, UnknownNode
@@ -21,7 +22,8 @@ class State:
     `pins` are the nodes that the user wants searched first, each with its visits when it was pinned; `bans` the techniques
     and action keys that the user wants no more of.
     `reached` does both by the digest of what a plan leads to, for the plans whose planner said so. `credits` holds what is
-    known of each step that was ever opened, by the digest of its key; `outlook` what is expected of it next. `asking` holds,
+    known of each step that was ever opened, by the digest of its key; `outlook` what is expected of it next; `answers` what
+    questions brought. `asking` holds,
     for each request for ideas in flight, how many attempts were settled when it was issued. `merges`: the planner merges.
     """
 
@@ -48,6 +50,7 @@ class State:
         self.credits: dict[int, Credit] = {}
         self.kin: dict[tuple[str, str], Credit] = {}
         self.outlook = Outlook()
+        self.answers = Answers()
         self.merges = False
         self.asking: dict[TicketId, int] = {}
         self.pins: dict[NodeId, int] = {}

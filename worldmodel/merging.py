@@ -62,11 +62,18 @@ def _believed(catalogue: Catalogue, request: ProposeRequest) -> dict[str, Believ
             continue
         known = outlooks.get(technique.key)
         if known is None:
-            claimed = request.honesty * technique.gain_mean
-            rows[technique.key] = Believed(technique, claimed, technique.gain_sd, technique.p_success, tried=False)
+            expected = _untried_gain(technique, request)
+            rows[technique.key] = Believed(technique, expected, technique.gain_sd, technique.p_success, tried=False)
         else:
             rows[technique.key] = Believed(technique, known.gain, known.sd, known.p_success, tried=True)
     return rows
+
+
+def _untried_gain(technique: Technique, request: ProposeRequest) -> float:
+    """The mean of its claim, as far as claims came true, and of what its technique's other parameters are expected to gain."""
+    kind = (technique.id, technique.target)
+    kin = [row.gain for row in request.outlooks if (row.step.technique, row.step.target) == kind]
+    return (request.honesty * technique.gain_mean + math.fsum(kin)) / (1 + len(kin))
 
 
 class Space:

@@ -6,6 +6,8 @@ and its ablation puct-mean, that was cheapest on the tuning landscapes; the rati
 
     python benchmarks/search_policy/bench_search_policy.py [--seeds 50] [--budget 200] [--processes 2] \
         [--policies LIST] [--near] [--out FOLDER]
+
+`parallel.py` beside it measures searches with many evaluators, `losing_step.py` the family where a step loses before it pays.
 """
 
 from __future__ import annotations
@@ -13,11 +15,10 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from statistics import fmean
 
 from rich.console import Console
 
-from ksearch.landscapes.comparison import Field, Score, Split, recorded_field, run_tasks, synthetic_field, tasks_of
+from ksearch.landscapes.comparison import Field, Split, recorded_field, run_tasks, synthetic_field, tasks_of
 from ksearch.landscapes.landscape import SUFFIX, load
 from ksearch.landscapes.summary import Comparison, compare, plot, print_comparison
 from ksearch.landscapes.synthetic import HELD_OUT, TUNING
@@ -25,8 +26,9 @@ from ksearch.tree import POLICIES
 
 RECORDED = Path(__file__).resolve().parents[1] / "landscapes"
 TUNING_OPERATORS = ("gemm", "gdn_decode")
-PARALLEL = (1, 16, 64, 256)
-ABLATIONS = ("puct+merge=false", "puct+world_model=false", "evolution+merge=false")
+ARMS = tuple("greedy+merge=false" if policy == "greedy" else policy for policy in POLICIES)
+"""Best-first on the planner's own word stands without merges: a merge's claim is made of what was measured."""
+ABLATIONS = ("puct+merge=false", "puct+world_model=false", "evolution+merge=false", "greedy")
 OWN = ("puct", "puct-mean", "flat")
 """puct and its ablations: no alternatives to it."""
 
@@ -56,22 +58,16 @@ def worst(comparison: Comparison, other: str) -> tuple[str, float]:
     return max(ratios.items(), key=lambda entry: entry[1])
 
 
-def parallel_rows(fields: list[Field], seeds: int, budget: int, processes: int) -> list[dict[str, float]]:
-    """Throughput and cost of puct with more evaluators, relative to one; the budget grows with them, so that none runs dry."""
-    rows: list[dict[str, float]] = []
-    for count in PARALLEL:
-        scores = run_tasks(tasks_of(fields, ["puct"], seeds, max(budget, 4 * count), count), processes)
-        throughput = sum(row.evaluations for row in scores) / sum(row.issuing_seconds for row in scores)
-        reached = fmean(row.reached is not None for row in scores)
-        cost = compare(scores).geometric_costs["puct"]
-        seconds = fmean(_seconds_to_reach(row) for row in scores)
-        rows.append({"evaluators": count, "evaluations_per_s": throughput, "reached": reached, "cost": cost, "seconds": seconds})
-        print(rows[-1], flush=True)
-    return rows
-
-
-def _seconds_to_reach(row: Score) -> float:
-    return row.seconds if row.reached_s is None else row.reached_s
+def markdown(comparison: Comparison) -> str:
+    """The table of costs as docs/policy.md shows it."""
+    rows = [["landscape", *comparison.policies], ["---"] * (1 + len(comparison.policies))]
+    for field in comparison.fields:
+        cells = [comparison.cell(field, policy) for policy in comparison.policies]
+        rows.append([field, *(f"{cell.cost.value:.1f} ({cell.reached:.0%})" for cell in cells)])
+    rows.append(["geometric mean", *(f"{comparison.geometric_costs[policy]:.1f}" for policy in comparison.policies)])
+    shares = [str(comparison.ratios[policy]) if policy in comparison.ratios else "" for policy in comparison.policies]
+    rows.append(["puct's cost, of it", *shares])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def main() -> None:
@@ -79,8 +75,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--budget", type=int, default=200)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--skip-parallel", action="store_true")
-    parser.add_argument("--policies", default=",".join((*POLICIES, *ABLATIONS)))
+    parser.add_argument("--policies", default=",".join((*ARMS, *ABLATIONS)))
     parser.add_argument("--near", action="store_true", help="end each search once it is within 5 %% of the best: costs, no curves")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
@@ -98,9 +93,9 @@ def main() -> None:
     other = alternative(result["tuning"])
     print(f"alternative (cheapest on tuning): {other}; puct over it on held-out: {result['held-out'].ratios[other]}; "
           f"worst landscape: {worst(result['held-out'], other)}")  # fmt: skip
-    parallel = [] if options.skip_parallel else parallel_rows(held_out_fields(), options.seeds, options.budget, options.processes)
-    data = {split: comparison.model_dump() for split, comparison in result.items()} | {"alternative": other, "parallel": parallel}
+    data = {split: comparison.model_dump() for split, comparison in result.items()} | {"alternative": other}
     (options.out / "search_policy.json").write_text(json.dumps(data, indent=1) + "\n")
+    (options.out / "search_policy.md").write_text("\n".join(f"{split}\n\n{markdown(found)}" for split, found in result.items()))
 
 
 if __name__ == "__main__":

@@ -308,7 +308,7 @@ class RunState(RunFacts):
 
     def _root(self, event: RootSettled) -> None:
         self.root = event
-        self.promotions.bar = event.reward
+        self.promotions.bar, self.promotions.sigma = event.reward, event.sigma_noise
         policy, kept = policy_named(tree_policy(self.settings.policy, self.header.judge_version)), self.books is not None
         self.tree = Tree(root_reward=event.reward, sigma_noise=event.sigma_noise, policy=policy, asked=kept)
         if event.candidate is not None:

@@ -173,6 +173,50 @@ def test_a_promotion_is_paid_only_where_it_can_succeed() -> None:
     assert list(promotions.waiting) == [2]
 
 
+def stood(promotions: Promotions, measured: float, gain: float | None, *, promoted: bool = True) -> None:
+    event = EvaluationSettled(
+        candidate=1, kind="promote", verdict="", status="PASSED", stage=None, message=None, reward=measured, latency_us=1.0,
+        baseline_us=1.0, paired_gain=gain, promoted=promoted, device_seconds=1.0, wall_seconds=1.0,
+    )  # fmt: skip
+    promotions.judged(event, measured, root=False)
+
+
+def noisy_after_two(sigma: float) -> Promotions:
+    """An incumbent whose measurement is known to be right, and another whose measurement says 0.3 more than its pairing."""
+    promotions = Promotions(bar=0.0, sigma=sigma)
+    stood(promotions, 1.0, 1.0)
+    stood(promotions, 1.5, 0.2)
+    return promotions
+
+
+def test_the_bar_of_a_quiet_machine_is_the_measurement_of_who_stands() -> None:
+    assert noisy_after_two(sigma=0.001).bar == pytest.approx(1.5, abs=0.01)
+
+
+def test_a_lucky_measurement_on_a_noisy_machine_does_not_bar_those_behind_it() -> None:
+    """By hand: variances of 0.04 measured and 0.0084 paired weigh 1.2 against 1.5 by 0.04 and 0.0484."""
+    promotions = noisy_after_two(sigma=0.2)
+    assert promotions.bar == pytest.approx((1.2 * 0.04 + 1.5 * 0.0484) / 0.0884)
+    promotions.measured(2, 1.45)
+    assert list(promotions.waiting) == [2]
+
+
+def test_who_loses_tells_of_the_incumbent_and_never_raises_the_bar_above_its_own_measurement() -> None:
+    promotions = Promotions(bar=0.0, sigma=0.1)
+    stood(promotions, 1.0, 1.0)
+    stood(promotions, 1.2, 0.1, promoted=False)
+    assert 1.0 < promotions.bar < 1.1
+    stood(promotions, 1.15, -0.5, promoted=False)
+    assert promotions.bar <= 1.15
+
+
+def test_without_a_pairing_the_greatest_measurement_counts() -> None:
+    promotions = Promotions(bar=0.5, sigma=0.1)
+    stood(promotions, 0.8, None)
+    stood(promotions, 0.7, None)
+    assert promotions.bar == 0.8
+
+
 def test_the_log_folds_to_what_the_live_process_held(bench: Bench) -> None:
     bench.evaluator = lambda: Slow(wrong="b")
     bench.search()

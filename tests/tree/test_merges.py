@@ -56,6 +56,17 @@ def test_what_a_merge_brought_is_shared_by_its_parts() -> None:
     assert logged.tree.honesty == pytest.approx(0.3)
 
 
+def test_a_merge_in_flight_narrows_what_another_try_of_its_parts_would_tell() -> None:
+    logged = with_offers(merge(A, B))
+    expected = expected_of(logged.tree._state, A)
+    (ticket,) = logged.ask()
+    state = logged.tree._state
+    assert expected_of(state, A).sd == pytest.approx(expected.sd / 2**0.5)
+    assert expected_of(state, C).sd == pytest.approx(expected_of(state, merge(C)).sd)
+    logged.tell(ticket, Failed("compile"))
+    assert set(state.outlook.flying.values()) == {0}
+
+
 def test_a_merge_that_failed_is_blamed_on_the_likeliest() -> None:
     sure, doubtful = action("sure", p=0.99), action("doubtful", p=0.3)
     logged = with_offers(merge(sure, doubtful))

@@ -53,7 +53,7 @@ def test_results_narrow_and_attempts_in_flight_count_as_some() -> None:
     few, many = (prospect(action(), learnt(*[0.2] * n), 0.3, DEFAULTS).sd for n in (2, 20))
     assert many < few
     alone = prospect(action(), learnt(flying=3), 0.3, DEFAULTS)
-    assert narrowed(alone, learnt(flying=3)).sd == pytest.approx(0.1)
+    assert narrowed(alone, 3).sd == pytest.approx(0.1)
 
 
 @given(st.lists(st.floats(-2, 2), max_size=12), st.integers(0, 5), st.randoms())
