@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 
 ZERO = Decimal(0)
@@ -72,7 +73,11 @@ class Amounts:
         wall_seconds: float | Decimal = 0,
     ) -> Amounts:
         """Amounts from measured numbers; dollars and seconds are rounded to nine places."""
-        return cls(evaluations, exact(gpu_seconds), exact(usd), tokens, exact(wall_seconds))
+        seconds, dollars, wall = exact(gpu_seconds), exact(usd), exact(wall_seconds)
+        counted = type(evaluations) is int and type(tokens) is int and evaluations >= 0 and tokens >= 0
+        if counted and seconds >= ZERO and dollars >= ZERO and wall >= ZERO:
+            return _unchecked(evaluations, seconds, dollars, tokens, wall)
+        return cls(evaluations, seconds, dollars, tokens, wall)  # which says what is wrong with them
 
     def __getitem__(self, resource: Resource) -> Quantity:
         value: Quantity = getattr(self, resource)
@@ -109,7 +114,7 @@ class Amounts:
 
 
 def _unchecked(evaluations: int, gpu_seconds: Decimal, usd: Decimal, tokens: int, wall_seconds: Decimal) -> Amounts:
-    """Sums and differences of amounts, which need no second check: logs of many thousand steps are folded through here."""
+    """Amounts that need no second check, such as sums: logs of many thousand steps are folded through here."""
     amounts = object.__new__(Amounts)
     amounts.__dict__.update(evaluations=evaluations, gpu_seconds=gpu_seconds, usd=usd, tokens=tokens, wall_seconds=wall_seconds)
     return amounts
@@ -222,6 +227,10 @@ class Ledger:
         promised = self._spent + self._reserved + wanted
         return tuple(r for r in self.limits.limited if _above(promised[r], self.limits[r]))
 
+    def holds(self, key: str) -> bool:
+        """Whether a reservation of that key is in flight."""
+        return key in self._holds
+
     def reserve(self, key: str, wanted: Amounts) -> bool:
         """Reserve an upper bound for a step; False, and no change, when spent + reserved + wanted would pass any limit.
 
@@ -296,6 +305,7 @@ class Ledger:
             raise LedgerError("wall time belongs to no step; book it with book_wall")
 
 
+@lru_cache(maxsize=1024)  # a run reserves the same upper bounds again and again
 def exact(value: float | Decimal) -> Decimal:
     """A Decimal with nine places from a number, through its shortest decimal form (0.1 becomes 0.1)."""
     if not value:

@@ -25,7 +25,7 @@ class State:
     for each request for ideas in flight, how many attempts were settled when it was issued. `merges`: the planner merges.
     """
 
-    def __init__(self, root_reward: float, sigma_noise: float, constants: Constants, max_depth: int, *, asked: bool) -> None:
+    def __init__(self, root_reward: float, sigma_noise: float, constants: Constants, max_depth: int) -> None:
         if not credible(root_reward):
             raise ValueError(f"the root's reward must be a finite number of nats, not {root_reward}: measure the starting kernel first")
         if not (math.isfinite(sigma_noise) and sigma_noise >= 0.0):
@@ -52,8 +52,18 @@ class State:
         self.asking: dict[TicketId, int] = {}
         self.pins: dict[NodeId, int] = {}
         self.bans: set[str] = set()
-        self.frontier = Frontier() if asked else Unkept()
-        self.frontier.place(self.root, may_write=False, may_ask=self.can_propose(self.root))
+        self.kept: Frontier = Unkept()
+        self.is_kept = False
+
+    @property
+    def frontier(self) -> Frontier:
+        """What could be done next, indexed. The fold keeps it from the first look on, by `kept`."""
+        if not self.is_kept:
+            self.kept, self.is_kept = Frontier(), True
+            self.kept.take_up(self.nodes, self.credits)
+            for node in self.nodes:
+                self.kept.place(node, may_write=self.can_write(node), may_ask=self.can_propose(node))
+        return self.kept
 
     @property
     def start(self) -> Node:

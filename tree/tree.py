@@ -45,15 +45,12 @@ class Tree:
 
     `root_reward` is the measured reward of the starting kernel, ln(baseline time / its time), nats. `sigma_noise` is the
     standard deviation of a repeated measurement, nats; it is fixed, as a yardstick that moved would change past choices.
-    `asked=False` makes a tree to be looked at, quicker to fold: it knows no `ask`, and of `puct` no `explain` and no `options`.
     """
 
-    def __init__(
-        self, root_reward: float, sigma_noise: float, policy: Policy, constants: Constants = DEFAULTS, *, asked: bool = True
-    ) -> None:
+    def __init__(self, root_reward: float, sigma_noise: float, policy: Policy, constants: Constants = DEFAULTS) -> None:
         self.policy = policy
         deepest = constants.max_depth if policy.max_depth is None else min(constants.max_depth, policy.max_depth)
-        self._state = State(root_reward, sigma_noise, constants, deepest, asked=asked)
+        self._state = State(root_reward, sigma_noise, constants, deepest)
 
     def __len__(self) -> int:
         return len(self._state.nodes)

@@ -105,12 +105,11 @@ def _prior(name: str, claims: list[tuple[float, float]]) -> Belief:
 
 
 def revised(belief: Belief, evidence: Evidence) -> Belief:
-    """The belief of the evidence's technique after it."""
+    """The belief of the evidence's technique after it. Built in full: `replace` takes ten times as long, for each outcome of a log."""
+    b, gained = belief, 0.0 if evidence.gain is None else evidence.gain
     if not evidence.passed:
-        return replace(belief, failures=belief.failures + 1)
-    if evidence.gain is None:
-        return replace(belief, successes=belief.successes + 1)
-    return replace(
-        belief, successes=belief.successes + 1, gains=belief.gains + 1, gain_sum=belief.gain_sum + evidence.gain,
-        gain_sumsq=belief.gain_sumsq + evidence.gain**2,
+        return Belief(b.technique, b.prior_mean, b.prior_sd, b.gains, b.gain_sum, b.gain_sumsq, b.successes, b.failures + 1)
+    measured = b.gains + (evidence.gain is not None)
+    return Belief(
+        b.technique, b.prior_mean, b.prior_sd, measured, b.gain_sum + gained, b.gain_sumsq + gained**2, b.successes + 1, b.failures
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from ksearch.coder.model.agent import POLICY as AGENT_POLICY
 from ksearch.llm.spending import spent_on
 from ksearch.records.beliefs import (
     AmendmentRecord,
@@ -15,6 +15,7 @@ from ksearch.records.beliefs import (
     RevisionRecord,
     SpendingRecord,
 )
+from ksearch.settings import AGENT_POLICY
 from ksearch.store.events import EditRecord, WorldModelRevised
 from ksearch.store.fold import RunState
 from ksearch.tree import NodeStatus, NodeView, Tree
@@ -52,16 +53,34 @@ def _cited(tree: Tree, node: NodeId) -> CitedRecord:
     return CitedRecord(node=node, key="" if view.action is None else view.action.key, gain=gain, failed_stage=view.failed_stage)
 
 
-def belief_record(belief: Belief, state: RunState, node: int, outcome: str, seq: int, at_s: float, evaluations: int) -> BeliefRecord:
+class Learnt(NamedTuple):
+    """A belief after an outcome, and what a later moment would not know any more: what a `BeliefRecord` is made of."""
+
+    belief: Belief
+    node: int
+    gain: float | None
+    honesty: float
+    seq: int
+    at_s: float
+    evaluations: int
+
+
+def learnt_from(belief: Belief, state: RunState, node: int, outcome: str, seq: int, at_s: float, evaluations: int) -> Learnt:
     """After an outcome (`measured` or `failed`) of a node whose last step uses the technique."""
-    tree, next_gain = state.tree, gain(belief)
+    tree = state.tree
     assert tree is not None, "beliefs come from outcomes of plans"
     own, above = tree.own_best(NodeId(node)), tree.own_best(tree.parent(NodeId(node)))
+    gained = own - above if outcome == "measured" and own is not None and above is not None else None
+    return Learnt(belief, node, gained, tree.honesty, seq, at_s, evaluations)
+
+
+def belief_record(learnt: Learnt) -> BeliefRecord:
+    belief = learnt.belief
+    next_gain = gain(belief)
     return BeliefRecord(
-        seq=seq, at_s=at_s, evaluations=evaluations, node=node, technique=belief.technique,
-        gain=own - above if outcome == "measured" and own is not None and above is not None else None,
-        gain_mean=next_gain.mean, gain_sd=next_gain.sd, p_success=success(belief), successes=belief.successes,
-        failures=belief.failures, honesty=tree.honesty,
+        seq=learnt.seq, at_s=learnt.at_s, evaluations=learnt.evaluations, node=learnt.node, technique=belief.technique,
+        gain=learnt.gain, gain_mean=next_gain.mean, gain_sd=next_gain.sd, p_success=success(belief), successes=belief.successes,
+        failures=belief.failures, honesty=learnt.honesty,
     )  # fmt: skip
 
 

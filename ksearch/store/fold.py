@@ -309,8 +309,8 @@ class RunState(RunFacts):
     def _root(self, event: RootSettled) -> None:
         self.root = event
         self.promotions.bar = event.reward
-        policy, kept = policy_named(tree_policy(self.settings.policy, self.header.judge_version)), self.books is not None
-        self.tree = Tree(root_reward=event.reward, sigma_noise=event.sigma_noise, policy=policy, asked=kept)
+        policy = policy_named(tree_policy(self.settings.policy, self.header.judge_version))
+        self.tree = Tree(root_reward=event.reward, sigma_noise=event.sigma_noise, policy=policy)
         if event.candidate is not None:
             self.candidates[event.candidate].settled = Measured(event.reward)
 
