@@ -91,9 +91,7 @@ def _foresee(state: State, change: Foreseen) -> None:
 
 def _issue(state: State, ticket: Ticket) -> None:
     node = state.node(ticket.node)
-    legal = state.write_ticket(node) if isinstance(ticket, Write) else state.propose_ticket(node, ticket.count)
-    if ticket != legal:
-        raise IllegalChange(f"ticket {ticket.ticket} doesn't follow: the tree would issue {legal}")
+    state.check(ticket, node)
     state.tickets[ticket.ticket] = ticket
     state.next_ticket = TicketId(ticket.ticket + 1)
     if isinstance(ticket, Write):

@@ -37,7 +37,18 @@ from ksearch.tree.types import (
     Unbanned,
     Unpinned,
 )
-from ksearch.tree.views import ArmOutcome, Explanation, KnownPlans, NodeView, OptionView, Reader, StepOutlook, step_outlooks
+from ksearch.tree.views import (
+    ArmOutcome,
+    Claimed,
+    Explanation,
+    KnownPlans,
+    NodeView,
+    OptionView,
+    Reader,
+    StepOutlook,
+    claims,
+    step_outlooks,
+)
 
 
 class Tree:
@@ -240,6 +251,10 @@ class Tree:
         """Of these nodes, in this order; without `ids` of all, in the order they were opened. What siblings share is computed once."""
         chosen = self._state.nodes if ids is None else map(self._state.node, ids)
         return map(Reader(self._state, self.policy).explain, chosen)
+
+    def claims(self) -> Iterator[Claimed]:
+        """What became of every plan's last step, in the order they were opened."""
+        return claims(self._state)
 
     def known_plans(self) -> KnownPlans:
         """Canonical keys of all plans, queued ones included. Live: it follows the tree."""

@@ -18,10 +18,10 @@ from ksearch.records.beliefs import (
 from ksearch.settings import AGENT_POLICY
 from ksearch.store.events import EditRecord, WorldModelRevised
 from ksearch.store.fold import RunState
-from ksearch.tree import NodeStatus, NodeView, Tree
+from ksearch.tree import Tree
 from ksearch.tree.types import NodeId
 from ksearch.worldmodel.beliefs import UNKNOWN_MEAN, UNKNOWN_SD, gain, success
-from ksearch.worldmodel.claims import crps, score
+from ksearch.worldmodel.claims import claims_of, crps, score
 from ksearch.worldmodel.document import Entry
 from ksearch.worldmodel.types import Belief
 
@@ -86,13 +86,10 @@ def belief_record(learnt: Learnt) -> BeliefRecord:
 
 def prediction_record(state: RunState) -> PredictionRecord | None:
     """None before any claim could be compared, and for a single conversation, whose turns claim nothing."""
-    if state.settings.policy == AGENT_POLICY:
+    if state.settings.policy == AGENT_POLICY or state.tree is None:
         return None
-    from ksearch.briefing.view import claims_of  # which takes longer to import than most views to draw
-
-    views = () if state.tree is None else tuple(state.tree.nodes())
-    claims = claims_of({view.id: view for view in views})
-    decided = [pair for view in views if (pair := _decided(view)) is not None]
+    claims = claims_of(state.tree)
+    decided = [(claim.action.p_success, claim.passed) for claim in state.tree.claims() if claim.passed is not None]
     if not claims and not decided:
         return None
     scores = score(claims)
@@ -104,13 +101,6 @@ def prediction_record(state: RunState) -> PredictionRecord | None:
         decided=len(decided), brier=_mean([(claimed - passed) ** 2 for claimed, passed in decided]),
         constant_brier=None if share is None else _mean([(share - passed) ** 2 for _, passed in decided]),
     )  # fmt: skip
-
-
-def _decided(view: NodeView) -> tuple[float, bool] | None:
-    """Claimed P(passes) and whether the plan did, once that is known."""
-    if view.action is None or view.status is NodeStatus.UNPROVEN or not view.attempts:
-        return None
-    return view.action.p_success, view.own.best is not None
 
 
 def _mean(values: Sequence[float]) -> float | None:
