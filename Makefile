@@ -44,7 +44,7 @@ layers: $(STAMP)  ## import-linter: which part may import which
 
 # Two processes: most tests wait for others (judges, servers, browsers), whose deadlines leave room for a second worker on two cores.
 pytest: $(STAMP)
-	@$(BIN)/python -m pytest --quiet -n 2 --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --quiet -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # torch goes first and alone: its exact version decides whether pip picks the build that fits this machine, and the rest must fit it.
 $(STAMP): $(MADE) pyproject.toml constraints.txt
