@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from ksearch.definitions.untrusted import MAX_JSON_BYTES, first_problem, read_text
 from ksearch.errors import BadInput, Unavailable, printable
+from ksearch.judge.ahead import CompiledAhead
 from ksearch.judge.description import Description, describe
 from ksearch.judge.judge import Judge
 from ksearch.judge.offers import Judged, next_offer
@@ -68,9 +69,15 @@ def evaluate_folder(folder: Path, *, seed: int | None, again: bool, dataset: str
     hide_memory()
     judge = Judge()
     try:
-        for line in judge_folder(folder, jobs, lambda job: judge.judge(at_home(job, dataset))):
-            verdicts.write(line + "\n")
-            verdicts.flush()
+        with CompiledAhead([job for _, job in jobs]) as ahead:
+
+            def judge_compiled(job: Job) -> Verdict:
+                ahead.wait_for(job)
+                return judge.judge(at_home(job, dataset))
+
+            for line in judge_folder(folder, jobs, judge_compiled):
+                verdicts.write(line + "\n")
+                verdicts.flush()
     finally:
         judge.close()
 

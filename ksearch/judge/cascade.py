@@ -21,6 +21,7 @@ from ksearch.judge.checks import Checker
 from ksearch.judge.clocks import Clock, Timing
 from ksearch.judge.compile import CompileOutcome, compile_solution
 from ksearch.judge.device import Device
+from ksearch.judge.device_session import DeviceSession
 from ksearch.judge.failures import StageFailure, from_runner
 from ksearch.judge.floor import Floor
 from ksearch.judge.host import HostFailure, Nurseries
@@ -29,6 +30,7 @@ from ksearch.judge.metronome import Metronomes
 from ksearch.judge.oracles import Oracle
 from ksearch.judge.oracles.base import Errors
 from ksearch.judge.paired import Contest, Times, Watch, cpu_sentinel, cuda_sentinel, pair
+from ksearch.judge.rows import hold_to_claims
 from ksearch.judge.runner_handle import RunnerDied, RunnerError, RunnerTimeout
 from ksearch.judge.sanitizer import LIMIT_S as SANITIZER_S
 from ksearch.judge.sanitizer import find_sanitizer, sanitize
@@ -69,6 +71,8 @@ class Progress:
     sanitizer: str | None = None
     errors: dict[str, Errors] = field(default_factory=dict)
     times: dict[str, Timing] = field(default_factory=dict)
+    resolution_us: float | None = None
+    """Of a promotion on a GPU: what the judge's own clock leaves in doubt."""
     baseline: dict[str, float] = field(default_factory=dict)
     paired: PairedResult | None = None
     device_s: float = 0.0
@@ -161,6 +165,8 @@ class Cascade:
                 session.runner.stop()
                 self._sanitize(compiled.artefact)
             self.progress.times = self.bench.clock.time(self.checker, session, self._workloads, self.job.timed_calls)
+            if self.job.kind == "promote" and isinstance(session, DeviceSession):
+                self.progress.resolution_us = hold_to_claims(self.checker, session, self._workloads, self.progress.times)
             self._refuse_impossible()
             self._refuse_libraries(session)
         finally:

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 class Timing:
     """Samples are microseconds of a call, in order, each perhaps a median of several; `requests` calls were timed in all.
 
-    `resolution_us` is the least difference that the clock's own noise leaves visible. `doubt_us`: by how much all samples may be
-    wrong together, because what is taken off them was measured in another process.
+    `resolution_us` is the least difference that the clock's own noise leaves visible; None where a clock that the candidate shares its
+    process with was believed, and only `rows.hold_to_claims` tells. `doubt_us`: by how much all samples may be wrong together, because
+    what is taken off them was measured in another process.
     """
 
     samples_us: tuple[float, ...]
-    resolution_us: float
+    resolution_us: float | None
     requests: int
     doubt_us: float = 0.0
 

@@ -30,13 +30,20 @@ def write_sources(solution: Solution, folder: Path) -> None:
 
 
 def run_confined(
-    command: list[str], scratch: Path, limit_s: float, *, unsafe: bool, readable: tuple[str, ...] = (), cuda: bool = False
+    command: list[str],
+    scratch: Path,
+    limit_s: float,
+    *,
+    unsafe: bool,
+    readable: tuple[str, ...] = (),
+    cuda: bool = False,
+    watched: bool = False,
 ) -> tuple[int | None, str]:
     """(exit status, or None when the time was up; output). `readable`: what the command may read beside the toolchain. `cuda`: it may
-    use the device, whose driver works with no limit on addresses."""
+    use the device, whose driver works with no limit on addresses. `watched`: it attaches to a program that it starts."""
     plan = WallPlan(
         scratch=str(scratch), processes=True, cuda=cuda, memory_bytes=None if cuda else COMPILER_MEMORY_BYTES,
-        cpu_seconds=max(1, int(limit_s * 4)), unsafe=unsafe, extra_readable=readable,
+        cpu_seconds=max(1, int(limit_s * 4)), unsafe=unsafe, extra_readable=readable, watched=watched,
     )  # fmt: skip
     environment = {**clean_environment(threads=1), "HOME": str(scratch), "TMPDIR": str(scratch)}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)

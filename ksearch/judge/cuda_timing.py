@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from ksearch.definitions.schema import Workload
 from ksearch.judge.arena import Layout
@@ -23,10 +22,8 @@ from ksearch.judge.clocks import Timing
 from ksearch.judge.device import Device
 from ksearch.judge.device_session import DeviceSession
 from ksearch.judge.failures import StageFailure
-from ksearch.judge.metronome import Metronome
 from ksearch.judge.paired import Times, Watch
 from ksearch.judge.session import Executed, Session
-from ksearch.judge.statistics import robust_spread
 from ksearch.judge.timing import drawn_in_secret, settle
 from ksearch.judge.verdict import Stage, Status
 
@@ -38,9 +35,6 @@ TURN_CALLS = 3
 """Timed calls of a workload in each turn of a paired measurement; their median counts."""
 CHECKED_LEAST = 2
 """Outputs verified of each workload, at least."""
-EMPTY_TICKS = 7
-LEAST_SLACK_US = 30.0
-SURE = 4.0
 HOST_COPY_BYTES = 4096
 SLACK_US = 1.0
 EVENT_SLACK_US = 8.0
@@ -48,19 +42,17 @@ EVENT_SLACK_US = 8.0
 
 
 class DeviceClock:
-    """Times by the runner's stamps, bounded by the judge's own clock."""
+    """Times by the runner's stamps, bounded by the judge's own clock; `rows` looks closer at what is to be promoted."""
 
     def __init__(self, device: Device) -> None:
         self.device = device
         self.name = "cupti" if device.cupti else "cuda-events"
-        self._empties: WeakKeyDictionary[Metronome, dict[str, Empty]] = WeakKeyDictionary()
 
     def time(self, checker: Checker, session: Session, workloads: Sequence[Workload], timed_calls: int) -> dict[str, Timing]:
         found = {}
-        empty = self._empty(checker, session, max(workloads, key=lambda one: Layout.of(checker.definition, one).output_bytes))
         for workload in workloads:
             samples = self._samples(checker, session, workload, timed_calls, ("timing",), CHECKED_LEAST)
-            found[workload.uuid] = Timing(tuple(samples), empty.typical_us + empty.slack_us, len(samples))
+            found[workload.uuid] = Timing(tuple(samples), None, len(samples))
         return found
 
     def duel(
@@ -105,18 +97,6 @@ class DeviceClock:
         checked = drawn_in_secret(count, checked_least)
         return [call.run(verified=k in checked) for k in range(count)]
 
-    def _empty(self, checker: Checker, session: Session, workload: Workload) -> Empty:
-        """What a request of this workload costs with nothing in it, in the judge's own idle runner. Making one takes as long as a
-        candidate's own first call, so the workload with the largest outputs speaks for all."""
-        known = self._empties.setdefault(session.metronome, {})
-        if workload.uuid not in known:
-            layout = Layout.of(checker.definition, workload)
-            session.runner.stop()
-            session.metronome.prepare(workload, layout, ())
-            ticks = [session.metronome.tick() * 1e6 for _ in range(EMPTY_TICKS)]
-            known[workload.uuid] = Empty(median(ticks), max(LEAST_SLACK_US, SURE * robust_spread(ticks)))
-        return known[workload.uuid]
-
     def charged_us(self, executed: Executed, workload: Workload) -> float:
         """The call's time from its stamps. Raises StageFailure when they contradict each other or the judge's clock.
 
@@ -130,14 +110,6 @@ class DeviceClock:
         if (claims := stamp.contradiction(executed.seconds * 1e6)) is not None:
             raise StageFailure(Status.REJECTED, Stage.TIMING, f"clocks contradict each other: {claims}", workload=workload.uuid)
         return stamp.charged_us
-
-
-@dataclass(frozen=True, slots=True)
-class Empty:
-    """Microseconds of an empty request, and how much more one may take by chance."""
-
-    typical_us: float
-    slack_us: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,12 +56,23 @@ class DeviceSession(Session):
         write(self.arena, call)
         self.runner.ask({"op": "refresh"}, self.timeout_s)
 
+    def stage_row(self, layout: Layout, seeds: Sequence[int], *, workload: Workload) -> list[CallSet]:
+        """Calls of one workload that will be run in one request, one after the other; nobody has their inputs at hand yet."""
+        self._workload = workload
+        outputs_only = _without_inputs(layout)
+        self.reserve(len(seeds) * outputs_only.stride)
+        return [self._place(outputs_only, place * outputs_only.stride, (), seed) for place, seed in enumerate(seeds)]
+
     def bind(self, call: CallSet) -> None:
+        self.bind_row([call])
+
+    def bind_row(self, calls: list[CallSet]) -> None:
+        """Several are run in a row, unstamped: only the judge's clock sees them."""
         assert self._workload is not None
-        self._bound = [call]
+        self._bound = calls
         message = {
-            "op": "bind", "bases": [call.base], "seeds": [call.seed], "workload": self._workload.model_dump(mode="json"),
-            "outputs": [slot.describe() for slot in call.layout.outputs],
+            "op": "bind", "bases": [call.base for call in calls], "seeds": [call.seed for call in calls],
+            "workload": self._workload.model_dump(mode="json"), "outputs": [slot.describe() for slot in calls[0].layout.outputs],
         }  # fmt: skip
         self.runner.ask(message, self.timeout_s)
 

@@ -12,7 +12,7 @@ from ksearch.definitions.schema import Definition
 from ksearch.errors import BadInput
 from ksearch.judge.baseline import BaselineFailed, BaselineTimes
 from ksearch.judge.cache import ArtefactStore, cache_root
-from ksearch.judge.cascade import Bench, Cascade, smallest
+from ksearch.judge.cascade import Bench, Cascade, Progress, smallest
 from ksearch.judge.compile import CompilerUnavailable
 from ksearch.judge.device import Device, DeviceMissing, open_device
 from ksearch.judge.failures import StageFailure
@@ -119,7 +119,7 @@ class Judge:
             status=Status.PASSED,
             evidence=note,
             timer=cascade.bench.clock.name,
-            resolution_us=max(timing.resolution_us for timing in times),
+            resolution_us=_resolution_us(cascade.progress),
             noise_ln=log_noise([timing.samples_us for timing in times]),
         )
 
@@ -135,6 +135,13 @@ class Judge:
         common: dict[str, Any] = {"job": job.job, "solution": job.solution.digest}
         common |= {} if cascade is None else _common(job, cascade)
         return Verdict(**common, status=failure.status, stage=failure.stage, evidence=evidence)
+
+
+def _resolution_us(progress: Progress) -> float | None:
+    if progress.resolution_us is not None:
+        return progress.resolution_us
+    known = [timing.resolution_us for timing in progress.times.values() if timing.resolution_us is not None]
+    return max(known) if known else None
 
 
 def _common(job: Job, cascade: Cascade) -> dict[str, Any]:

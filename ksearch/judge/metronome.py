@@ -5,13 +5,14 @@ Measured in the candidate's process, it could be made to look dear, and what is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import TypeVar
 
 from ksearch.definitions.schema import BuildSpec, Solution, SourceFile, Workload
 from ksearch.judge.arena import Layout
 from ksearch.judge.device import Device
+from ksearch.judge.device_session import DeviceSession
 from ksearch.judge.host import HostFailure, Nurseries
 from ksearch.judge.runner.stub import Kind
 from ksearch.judge.runner_handle import RunnerDied, RunnerError, RunnerTimeout
@@ -68,6 +69,14 @@ class Metronome:
     def tick(self) -> float:
         """Seconds of an empty request now; never taken for more than the quiet machine's by much."""
         return min(self._tick(), DRIFT * self.typical_s) if self.typical_s else self._tick()
+
+    def row(self, workload: Workload, layout: Layout, seeds: Sequence[int]) -> float:
+        """Seconds of a request with a row of empty calls in it, on a GPU."""
+        session = self.session
+        if not isinstance(session, DeviceSession):
+            raise TypeError("rows of calls are for devices")
+        self._trusted(lambda: session.bind_row(session.stage_row(layout, seeds, workload=workload)))
+        return self._tick()
 
     def _tick(self) -> float:
         return self._trusted(lambda: self.measure(self.session.go()))

@@ -56,7 +56,7 @@ def sanitize(tool: str | None, job: Job, workload: Workload, artefact: Path | No
         command = [tool, *options, sys.executable, "-m", "ksearch.judge.runner.checked_call", str(task)]
         readable = (str(Path(__file__).resolve().parents[2]), str(Path(tool).resolve().parent))
         cuda = job.device != "cpu"
-        status, log = run_confined(command, scratch, limit_s, unsafe=job.unsafe_runner, readable=readable, cuda=cuda)
+        status, log = run_confined(command, scratch, limit_s, unsafe=job.unsafe_runner, readable=readable, cuda=cuda, watched=True)
         return _read(status, log)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

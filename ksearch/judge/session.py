@@ -9,7 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ksearch.definitions.schema import Solution, Workload
-from ksearch.judge.arena import Arena, CallSet, Layout, changed_input, fill_of, overrun, random_bytes, read_outputs, staged, write
+from ksearch.judge.arena import (
+    Arena,
+    CallSet,
+    Layout,
+    changed_input,
+    fill_of,
+    overrun,
+    random_bytes,
+    read_outputs,
+    staged,
+    untouched,
+    write,
+)
 from ksearch.judge.compile import write_sources
 from ksearch.judge.proc import libraries
 from ksearch.judge.runner_handle import Runner
@@ -41,7 +53,9 @@ class Session:
         self._metronome: Metronome | None = None
         self._arena: Arena | None = None
         self._bound: list[CallSet] = []
-        self._taken: Any = None
+        self._copy: Any = None
+        self._taken: dict[int, Any] = {}
+        """What calls wrote, as bytes, by where they lie."""
         self.kernels: Counter[str] = Counter()
         """Microseconds by name of the kernels that timed calls ran on a device, where that is seen."""
         self._before: frozenset[str] | None = None
@@ -131,10 +145,20 @@ class Session:
         return Executed(spent.wall_s, spent.processor_s)
 
     def _collect(self) -> None:
-        """What the call wrote, as it is now: the runner stands still, or is out of time."""
+        """What the calls wrote, as it is now: the runner stands still, or is out of time."""
+        self._taken = {}
         for call in self._bound:
             begin = call.base + call.layout.outputs_start
-            self._taken = self.arena.memory[begin : begin + call.fill.numel()].clone()
+            end = begin + call.fill.numel()
+            self._taken[call.base] = self._room()[begin:end].copy_(self.arena.memory[begin:end])
+
+    def _room(self) -> Any:
+        """For copies of outputs. Kept: a new one would be megabytes of page faults for each call."""
+        import torch
+
+        if self._copy is None or self._copy.numel() < self.arena.size:
+            self._copy = torch.empty(self.arena.size, dtype=torch.uint8)
+        return self._copy
 
     def _reveal(self) -> None:
         for call in self._bound:
@@ -152,18 +176,22 @@ class Session:
         self.runner.resume()
 
     def outputs(self, call: CallSet) -> list[Any]:
-        return read_outputs(self._taken, call)
+        return read_outputs(self._taken[call.base], call)
 
     def trespass(self, call: CallSet) -> str | None:
         """What the call wrote that is not its to write; None when nothing."""
         if (name := changed_input(self.arena, call)) is not None:
             return f"the candidate changed {name}"
-        if (name := overrun(self._taken, call)) is not None:
+        if (name := overrun(self._taken[call.base], call)) is not None:
             return f"the candidate wrote behind the end of output {name}"
         return None
 
     def fill_of(self, call: CallSet, place: int) -> Any:
         return fill_of(call, place)
+
+    def untouched(self, call: CallSet, place: int) -> bool:
+        """Whether output `place` holds all of its random bytes still."""
+        return untouched(self._taken[call.base], call, place)
 
     def close(self) -> None:
         self.runner.close()

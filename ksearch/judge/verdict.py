@@ -231,6 +231,8 @@ class Verdict(Frozen):
     sanitizer: str | None = None
     """What memcheck said in a promotion on a GPU, or 'not available' and why; None where it was not asked."""
     resolution_us: float | None = None
+    """The least difference that the judge's own clock can tell. On a GPU, where a candidate's process is stamped from within, known
+    after a promotion: how much a call could hide from many of them in a row; None in an evaluation, which believes the stamps."""
     noise_ln: float | None = None
     """Standard deviation of ln latency between repeats in this job, for tie bands."""
     final: bool = False

@@ -157,7 +157,8 @@ def _measured(outcome: Verified) -> str | None:
     if proof.timer is None:
         return None
     noise = "" if proof.noise_ln is None else f", noise {proof.noise_ln:.1%}"
-    return f"on {proof.device}, timer {proof.timer}, resolution {proof.resolution_us:.3g} us{noise}, hidden workloads: {proof.hidden}"
+    resolution = "" if proof.resolution_us is None else f", resolution {proof.resolution_us:.3g} us"
+    return f"on {proof.device}, timer {proof.timer}{resolution}{noise}, hidden workloads: {proof.hidden}"
 
 
 def printable(text: str) -> str:

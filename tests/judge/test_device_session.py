@@ -19,7 +19,9 @@ import torch
 
 from ksearch.definitions.catalog import load_definition, workloads_for
 from ksearch.definitions.schema import BuildSpec, Solution, SourceFile
+from ksearch.judge import rows
 from ksearch.judge.checks import Checker
+from ksearch.judge.clocks import Timing
 from ksearch.judge.cuda_timing import DeviceClock
 from ksearch.judge.device_session import DeviceSession
 from ksearch.judge.failures import StageFailure
@@ -27,6 +29,7 @@ from ksearch.judge.inputs import InputSource
 from ksearch.judge.metronome import Metronome, wall_time
 from ksearch.judge.oracles import oracle_for
 from ksearch.judge.reference import Reference
+from ksearch.judge.rows import hold_to_claims
 from ksearch.judge.runner import stub
 from ksearch.judge.runner.cuda_calls import CudaCalls
 from ksearch.judge.runner_handle import Spent
@@ -148,3 +151,39 @@ def test_a_cache_by_pointer_does_not_survive_new_values_at_the_same_address(sess
     with pytest.raises(StageFailure) as failure:
         checker.mutation(session, WORKLOADS)
     assert failure.value.stage is Stage.MUTATION
+
+
+@pytest.fixture
+def short_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "CALLS", 6)
+
+
+@pytest.mark.usefixtures("short_rows")
+def test_a_row_of_calls_bears_an_honest_claim_out_and_belies_a_forged_one(sessions: Any, checker: Checker) -> None:
+    session = sessions("device_row", HONEST)
+    workload = WORKLOADS[-1]
+    times = DeviceClock(SimpleNamespace(cupti=False)).time(checker, session, [workload], timed_calls=5)  # type: ignore[arg-type]
+    generous = {workload.uuid: Timing((20 * times[workload.uuid].latency_us,), None, 1)}
+    resolution = hold_to_claims(checker, session, [workload], generous)
+    assert resolution is not None
+    assert resolution > 0
+    slow = sessions("device_slow", "import time\n" + HONEST + "    time.sleep(0.02)\n")
+    with pytest.raises(StageFailure, match=r"stamps claim 1 us a call; \d+ calls in a row take .* by the judge's clock") as failure:
+        hold_to_claims(checker, slow, [workload], {workload.uuid: Timing((1.0,), None, 1)})
+    assert failure.value.status is Status.REJECTED
+
+
+@pytest.mark.usefixtures("short_rows")
+def test_work_left_out_of_a_row_is_found(sessions: Any, checker: Checker) -> None:
+    lazy = HONEST.replace("def run(", "def compute(") + (
+        "\nmade = []\n\ndef run(x, w, out):\n    made.append(1)\n    compute(x, w, out) if len(made) % 2 else out.zero_()\n"
+    )
+    session = sessions("device_lazy", lazy)
+    with pytest.raises(StageFailure, match="in a row of calls"):
+        hold_to_claims(checker, session, WORKLOADS, {workload.uuid: Timing((1e4,), None, 1) for workload in WORKLOADS})
+
+
+def test_a_row_that_does_not_fit_says_nothing(sessions: Any, checker: Checker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "DEVICE_BYTES", 1)
+    claims = {workload.uuid: Timing((1.0,), None, 1) for workload in WORKLOADS}
+    assert hold_to_claims(checker, sessions("device_large", HONEST), WORKLOADS, claims) is None

@@ -35,6 +35,7 @@ class CudaCalls:
         self.returns = False
         self.converts = False
         self.memory: Any = None
+        self.pinned = False
         self.device = "cuda:0"
         self.definition: Definition | None = None
         self.dataset_root: str | None = None
@@ -48,8 +49,12 @@ class CudaCalls:
     def map(self, descriptor: int, size: int) -> None:
         import torch
 
+        if self.memory is not None and self.pinned:
+            torch.cuda.cudart().cudaHostUnregister(self.memory.data_ptr())
         self.memory = torch.frombuffer(mmap.mmap(descriptor, size), dtype=torch.uint8)
         os.close(descriptor)
+        # Pinned where the driver can: outputs then cross at one speed, which decides how closely a row of calls can be timed.
+        self.pinned = torch.cuda.is_available() and int(torch.cuda.cudart().cudaHostRegister(self.memory.data_ptr(), size, 0)) == 0
 
     def prepare(self, message: dict[str, Any]) -> dict[str, Any]:
         """Once, before the candidate is loaded: what is judged, on which device, by which timer."""
@@ -67,12 +72,13 @@ class CudaCalls:
     def bind(self, message: dict[str, Any]) -> None:
         self._unrecorded()
         workload = Workload.model_validate(message["workload"])
-        self.earlier = [*self.earlier, self.calls][-KEPT_SETS:]
+        single = len(message["bases"]) == 1
+        self.earlier = [*self.earlier, self.calls][-KEPT_SETS:] if single else []  # calls in a row lie apart from each other
         self.calls = [
             _Call(workload, seed, self._inputs(workload, seed), self._outputs(message["outputs"], base))
             for base, seed in zip(message["bases"], message["seeds"], strict=True)
         ]
-        self._settle_down()
+        self._settle_down(recorded=single)
 
     def refresh(self, message: dict[str, Any]) -> None:
         """New outputs' fills and, with a kind, new values at the same addresses."""
@@ -107,34 +113,54 @@ class CudaCalls:
         if self.recorder is not None:
             self.recorder.off()
 
-    def _settle_down(self) -> None:
+    def _settle_down(self, *, recorded: bool = True) -> None:
         """Nothing is under way on the device, and what follows is recorded."""
         import torch
 
         torch.cuda.synchronize()
-        if self.recorder is not None:
+        if self.recorder is not None and recorded:
             self.recorder.on()
 
     def prepared(self) -> Callable[[], object]:
-        return self.run
+        return self.run if len(self.calls) == 1 else self.run_row
 
-    def run(self) -> None:
-        """Flush, call, synchronise, stamp, bring the outputs to the host. Clocks are those that were there before the candidate."""
-        assert self.definition is not None
-        (call,) = self.calls
-        clocks, values = self.clocks, [output.tensor for output in call.outputs]
-        begin, end = clocks.event(), clocks.event()
-        clocks.forget_persisting_lines()
-        started = clocks.now()
-        # The cache is flushed right before, with no wait between: the device is busy while the host launches, as it is where
-        # kernels are used, so that gaps between a candidate's own launches are not its host's.
+    def run_row(self) -> None:
+        """All bound calls one after the other, each behind a flush; then their outputs come to the host. Nothing is stamped: this is
+        for the judge's own clock."""
+        for call in self.calls:
+            self._flush()
+            self._make(call)
+        self.clocks.synchronize()
+        for call in self.calls:
+            for output in call.outputs:
+                output.bring_back(self.memory)
+        self.clocks.synchronize()
+        self.stamps = {"calls": len(self.calls)}
+
+    def _flush(self) -> None:
+        """The device is then busy while the host launches, as it is where kernels are used, so that gaps between a candidate's own
+        launches are not its host's."""
         for _ in range(FLUSHES):
             self.flusher.fill_(1)
-        clocks.record(begin)
+
+    def _make(self, call: _Call) -> None:
+        assert self.definition is not None
+        values = [output.tensor for output in call.outputs]
         if self.returns:
             store(values, self.function(*call.inputs), list(self.definition.outputs))
         else:
             self.function(*call.inputs, *values)
+
+    def run(self) -> None:
+        """Flush, call, synchronise, stamp, bring the outputs to the host. Clocks are those that were there before the candidate."""
+        (call,) = self.calls
+        clocks = self.clocks
+        begin, end = clocks.event(), clocks.event()
+        clocks.forget_persisting_lines()
+        started = clocks.now()
+        self._flush()  # with no wait behind it
+        clocks.record(begin)
+        self._make(call)
         clocks.record(end)
         clocks.synchronize()
         self.stamps = {"host_us": (clocks.now() - started) * 1e6, "events_us": clocks.elapsed_ms(begin, end) * 1e3}
@@ -147,7 +173,7 @@ class CudaCalls:
     def settle(self, message: dict[str, Any]) -> dict[str, Any]:
         stamps = dict(self.stamps)
         if self.recorder is not None:
-            stamps["records"] = self.recorder.take()[FLUSHES:]
+            stamps["records"] = self.recorder.take()[FLUSHES:]  # none of a row
         found = (self._changed(call) for call in self.calls) if message["check_inputs"] else ()
         changed = next((name for name in found if name is not None), None)
         return stamps if changed is None else {**stamps, "changed": changed}
@@ -191,7 +217,8 @@ class _Output:
         self.raw.copy_(memory[self.start : self.start + self.room])
 
     def bring_back(self, memory: Any) -> None:
-        memory[self.start : self.start + self.room].copy_(self.raw)
+        """Queued where the memory is pinned; there when the device is next synchronised."""
+        memory[self.start : self.start + self.room].copy_(self.raw, non_blocking=True)
 
 
 class Clocks:

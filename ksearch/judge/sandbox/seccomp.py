@@ -37,6 +37,8 @@ FORBIDDEN: dict[str, tuple[int | None, int | None]] = {
     "connect": (42, 203), "accept": (43, 202), "accept4": (288, 242),
     "sched_setscheduler": (144, 119), "sched_setattr": (314, 274),
 }  # fmt: skip
+WATCHING = ("ptrace", "process_vm_readv", "process_vm_writev", "connect", "accept", "accept4")
+"""What a debugger's interface needs of the kernel."""
 ABSENT: dict[str, tuple[int | None, int | None]] = {
     # ENOSYS: callers know to fall back. clone3 hides its flags behind a pointer that a filter can't follow.
     "clone3": (435, 435), "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
@@ -61,6 +63,8 @@ class Policy:
 
     processes: bool = False
     unix_sockets: bool = False
+    watched: bool = False
+    """A tool of the judge's attaches to the program that it runs: `WATCHING` is left to it."""
     pinned: bool = False
     """sched_setaffinity is answered with success and ignored, so that a candidate keeps the core it was given."""
 
@@ -78,8 +82,9 @@ def assemble(policy: Policy, machine: str) -> Code:
     code: Code = [(LOAD, 0, 0, ARCHITECTURE), (JUMP_EQUAL, 1, 0, AUDIT[machine]), (RETURN, 0, 0, RET_KILL), (LOAD, 0, 0, NUMBER)]
     if machine == "x86_64":
         code += [(JUMP_AT_LEAST, 0, 1, X32_BIT), (RETURN, 0, 0, RET_ERRNO | errno.ENOSYS)]
-    for numbers in FORBIDDEN.values():
-        code += _refuse(numbers[column], errno.EPERM)
+    for name, numbers in FORBIDDEN.items():
+        if not (policy.watched and name in WATCHING):
+            code += _refuse(numbers[column], errno.EPERM)
     for numbers in ABSENT.values():
         code += _refuse(numbers[column], errno.ENOSYS)
     if not policy.processes:

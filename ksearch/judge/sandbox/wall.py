@@ -39,6 +39,8 @@ class WallPlan(Frozen):
     extra_readable: tuple[str, ...] = ()
     libraries: bool = True
     """Whether interpreter, libraries and toolchain can be read; False for compiled code, which gets what its process has loaded."""
+    watched: bool = False
+    """The command attaches to a program that it starts, as compute-sanitizer does: where both see no other process and no network."""
     unsafe: bool = False
     without: tuple[str, ...] = Field(default=())
     """Layers not to use, by name ('landlock', 'namespaces'): for trying the fallbacks."""
@@ -90,7 +92,9 @@ def raise_wall(plan: WallPlan, entered: Iterable[str]) -> tuple[str, ...]:
         _attempt(layers, "landlock", lambda: _landlock(plan, own_proc=proc))
     if plan.core is not None:
         os.sched_setaffinity(0, {plan.core})
-    policy = seccomp.Policy(processes=plan.processes, unix_sockets=plan.cuda, pinned=plan.core is not None)
+    alone = {"pid-namespace", "network-namespace"} <= set(layers)
+    watched, pinned = plan.watched and alone, plan.core is not None
+    policy = seccomp.Policy(processes=plan.processes, unix_sockets=plan.cuda, watched=watched, pinned=pinned)
     _attempt(layers, "seccomp", lambda: seccomp.apply(policy))
     _require(plan, layers)
     layers += [] if plan.libraries else ["no-libraries"]
