@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from ksearch.tree.types import Action, NodeId
 from ksearch.worldmodel.catalogue import Catalogue
 from ksearch.worldmodel.types import Belief, Evidence
 
@@ -113,3 +114,11 @@ def revised(belief: Belief, evidence: Evidence) -> Belief:
     return Belief(
         b.technique, b.prior_mean, b.prior_sd, measured, b.gain_sum + gained, b.gain_sumsq + gained**2, b.successes + 1, b.failures
     )
+
+
+def evidence(
+    node: NodeId, action: Action, reward: float | None, parent_reward: float | None, stage: str | None, followed: bool = True
+) -> Evidence:
+    """What a settled write teaches about the plan's last step; the gain is known only when both ends are."""
+    gain = reward - parent_reward if reward is not None and parent_reward is not None else None
+    return Evidence(node=node, action=action, passed=reward is not None, gain=gain, failed_stage=stage, followed=followed)

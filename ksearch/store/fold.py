@@ -51,9 +51,9 @@ from ksearch.store.events import (
 )
 from ksearch.store.facts import RunFacts
 from ksearch.store.forecasts import SurrogateState
-from ksearch.translate import evidence
 from ksearch.tree import Tree, policy_named
 from ksearch.tree.types import Cancelled, Failed, Foreseen, Issued, Measured, NodeId, Refuted, Settled, Write
+from ksearch.worldmodel.beliefs import evidence
 from ksearch.worldmodel.document import edited
 
 __all__ = ["Books", "BrokenLog", "CandidateState", "ModelCall", "RunState", "tree_policy"]

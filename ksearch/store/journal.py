@@ -7,14 +7,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from ksearch.judge.verdict import Verdict
 from ksearch.settings import Settings
 from ksearch.store.changes import TreeEvent, to_event
 from ksearch.store.events import Event, RunCreated, parse_event
 from ksearch.store.fold import BrokenLog, RunState
 from ksearch.store.log import EventLog, EventRow, InboxAnswer
 from ksearch.tree.types import Change
+
+if TYPE_CHECKING:
+    from ksearch.judge.verdict import Verdict
 
 Observer = Callable[[Event, RunState], None]
 
