@@ -44,13 +44,14 @@ layers: $(STAMP)  ## import-linter: which part may import which
 
 # Two processes: most tests wait for others (judges, servers, browsers), whose deadlines leave room for a second worker on two cores.
 pytest: $(STAMP)
-	@$(BIN)/python -m pytest --quiet -n 2 --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --quiet -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # torch goes first and alone: its exact version decides whether pip picks the build that fits this machine, and the rest must fit it.
+# Modules are compiled when they are first imported: pip would compile all 20,000, one after the other, longer than it downloads.
 $(STAMP): $(MADE) pyproject.toml constraints.txt
 	@echo "Installing $(TORCH) and ksearch into $(VENV) (a few minutes, once)"
-	@$(PIP) install "$(TORCH)" -c constraints.txt
-	@$(PIP) install -e '.[dev]' -c constraints.txt
+	@$(PIP) install --no-compile "$(TORCH)" -c constraints.txt
+	@$(PIP) install --no-compile -e '.[dev]' -c constraints.txt
 	@touch $@
 
 # So does one whose interpreter is gone, as after an upgrade of the system's Python.

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 
 ZERO = Decimal(0)
@@ -72,7 +73,11 @@ class Amounts:
         wall_seconds: float | Decimal = 0,
     ) -> Amounts:
         """Amounts from measured numbers; dollars and seconds are rounded to nine places."""
-        return cls(evaluations, exact(gpu_seconds), exact(usd), tokens, exact(wall_seconds))
+        seconds, dollars, wall = exact(gpu_seconds), exact(usd), exact(wall_seconds)
+        counted = type(evaluations) is int and type(tokens) is int and evaluations >= 0 and tokens >= 0
+        if counted and seconds >= ZERO and dollars >= ZERO and wall >= ZERO:
+            return _unchecked(evaluations, seconds, dollars, tokens, wall)
+        return cls(evaluations, seconds, dollars, tokens, wall)  # which says what is wrong with them
 
     def __getitem__(self, resource: Resource) -> Quantity:
         value: Quantity = getattr(self, resource)
@@ -109,10 +114,40 @@ class Amounts:
 
 
 def _unchecked(evaluations: int, gpu_seconds: Decimal, usd: Decimal, tokens: int, wall_seconds: Decimal) -> Amounts:
-    """Sums and differences of amounts, which need no second check: logs of many thousand steps are folded through here."""
+    """Amounts that need no second check, such as sums: logs of many thousand steps are folded through here."""
     amounts = object.__new__(Amounts)
     amounts.__dict__.update(evaluations=evaluations, gpu_seconds=gpu_seconds, usd=usd, tokens=tokens, wall_seconds=wall_seconds)
     return amounts
+
+
+@dataclass(slots=True)
+class _Sum:
+    """A running sum of amounts, changed in place: one is kept through every step of a run, and read now and then."""
+
+    evaluations: int = 0
+    gpu_seconds: Decimal = ZERO
+    usd: Decimal = ZERO
+    tokens: int = 0
+    wall_seconds: Decimal = ZERO
+
+    def add(self, amounts: Amounts) -> None:
+        self.evaluations += amounts.evaluations
+        self.gpu_seconds += amounts.gpu_seconds
+        self.usd += amounts.usd
+        self.tokens += amounts.tokens
+        self.wall_seconds += amounts.wall_seconds
+
+    def take(self, amounts: Amounts) -> None:
+        """What was added before."""
+        self.evaluations -= amounts.evaluations
+        self.gpu_seconds -= amounts.gpu_seconds
+        self.usd -= amounts.usd
+        self.tokens -= amounts.tokens
+        self.wall_seconds -= amounts.wall_seconds
+
+    @property
+    def amounts(self) -> Amounts:
+        return _unchecked(self.evaluations, self.gpu_seconds, self.usd, self.tokens, self.wall_seconds)
 
 
 @dataclass(frozen=True)
@@ -172,20 +207,20 @@ class Ledger:
     """
 
     limits: Limits = field(default_factory=Limits)
-    _spent: Amounts = field(default_factory=Amounts)
-    _reserved: Amounts = field(default_factory=Amounts)
+    _spent: _Sum = field(default_factory=_Sum)
+    _reserved: _Sum = field(default_factory=_Sum)
     _holds: dict[str, Amounts] = field(default_factory=dict)
     _settled: dict[str, Amounts] = field(default_factory=dict)
     _overruns: dict[str, tuple[Overrun, ...]] = field(default_factory=dict)
 
     @property
     def spent(self) -> Amounts:
-        return self._spent
+        return self._spent.amounts
 
     @property
     def reserved(self) -> Amounts:
         """Promised to steps in flight."""
-        return self._reserved
+        return self._reserved.amounts
 
     @property
     def reservations(self) -> Mapping[str, Amounts]:
@@ -206,7 +241,8 @@ class Ledger:
     def exceeded(self) -> bool:
         """True when the run must stop: a limited resource is spent beyond its limit, or a step's reservation of one was no bound."""
         overrun = any(self.limits[o.resource] is not None for overruns in self._overruns.values() for o in overruns)
-        return overrun or any(_above(self._spent[r], self.limits[r]) for r in self.limits.limited)
+        spent = self.spent
+        return overrun or any(_above(spent[r], self.limits[r]) for r in self.limits.limited)
 
     @property
     def overruns(self) -> tuple[Overrun, ...]:
@@ -215,12 +251,17 @@ class Ledger:
 
     def exhausted_resources(self) -> tuple[Resource, ...]:
         """Limited resources of which everything is spent (reservations in flight aside: they may be given back)."""
-        return tuple(r for r in self.limits.limited if not _below(self._spent[r], self.limits[r]))
+        spent = self.spent
+        return tuple(r for r in self.limits.limited if not _below(spent[r], self.limits[r]))
 
     def blocking(self, wanted: Amounts) -> tuple[Resource, ...]:
         """The resources for which a reservation of `wanted` would be refused now."""
-        promised = self._spent + self._reserved + wanted
+        promised = self.spent + self.reserved + wanted
         return tuple(r for r in self.limits.limited if _above(promised[r], self.limits[r]))
+
+    def holds(self, key: str) -> bool:
+        """Whether a reservation of that key is in flight."""
+        return key in self._holds
 
     def reserve(self, key: str, wanted: Amounts) -> bool:
         """Reserve an upper bound for a step; False, and no change, when spent + reserved + wanted would pass any limit.
@@ -255,7 +296,7 @@ class Ledger:
                 raise LedgerError(f"{key} was settled with {self._settled[key]} and now comes again with {actual}")
             return
         bound = self._end(key)
-        self._spent = self._spent + actual
+        self._spent.add(actual)
         self._settled[key] = actual
         if not actual <= bound:
             self._overruns[key] = tuple(Overrun(key, r, bound[r], actual[r]) for r in Resource if actual[r] > bound[r])
@@ -266,24 +307,24 @@ class Ledger:
 
     def book_wall(self, seconds: float | Decimal) -> None:
         """Add wall-clock seconds that have passed since the last booking. Raises LedgerError when negative."""
-        self._spent = self._spent + Amounts.of(wall_seconds=seconds)
+        self._spent.add(Amounts.of(wall_seconds=seconds))
 
     def _left(self, resource: Resource) -> Quantity:
         limit = self.limits[resource]
         assert limit is not None
-        left = limit - self._spent[resource] - self._reserved[resource]
+        left = limit - self.spent[resource] - self.reserved[resource]
         return max(left, type(left)(0))
 
     def _book(self, key: str, amounts: Amounts) -> None:
         self._holds[key] = amounts
-        self._reserved = self._reserved + amounts
+        self._reserved.add(amounts)
 
     def _end(self, key: str) -> Amounts:
         if key not in self._holds:
             state = "already settled" if key in self._settled else "not reserved"
             raise LedgerError(f"{key} is {state}")
         bound = self._holds.pop(key)
-        self._reserved = self._reserved - bound
+        self._reserved.take(bound)
         return bound
 
     def _check_fresh(self, key: str) -> None:
@@ -296,6 +337,7 @@ class Ledger:
             raise LedgerError("wall time belongs to no step; book it with book_wall")
 
 
+@lru_cache(maxsize=1024)  # a run reserves the same upper bounds again and again
 def exact(value: float | Decimal) -> Decimal:
     """A Decimal with nine places from a number, through its shortest decimal form (0.1 becomes 0.1)."""
     if not value:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ksearch.briefing.brief import brief
-from ksearch.coder.model.agent import POLICY as AGENT_POLICY
 from ksearch.coder.model.agent import AgentCoder, AgentPlanner
 from ksearch.coder.model.coder import ModelCoder
 from ksearch.coder.model.forms import EDIT, EDIT_SCHEMA, EDIT_TEXT, WRITE, WRITE_SCHEMA, WRITE_TEXT
@@ -34,7 +33,7 @@ from ksearch.llm.setup import Choice, asker_of, choose, forecasts_with_model, mo
 from ksearch.llm.types import Role, Tool
 from ksearch.parts import Parts
 from ksearch.root import REFERENCE_ORIGIN
-from ksearch.settings import Settings
+from ksearch.settings import AGENT_POLICY, Settings
 from ksearch.worldmodel.forms import PROPOSE, PROPOSE_SCHEMA, PROPOSE_TEXT
 from ksearch.worldmodel.planner import ModelPlanner
 from ksearch.worldmodel.playbook import PlaybookPlanner

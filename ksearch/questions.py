@@ -5,12 +5,12 @@ from __future__ import annotations
 from ksearch.briefing.kernels import kernel_text
 from ksearch.briefing.verdicts import workload_texts
 from ksearch.briefing.view import search_view
-from ksearch.coder.model.agent import POLICY as AGENT_POLICY
 from ksearch.coder.types import WriteRequest
 from ksearch.definitions.schema import Solution
 from ksearch.judge.verdict import Verdict
 from ksearch.llm.conversation import turns_of
 from ksearch.parts import Parts
+from ksearch.settings import AGENT_POLICY
 from ksearch.store.fold import CandidateState, RunState
 from ksearch.store.log import EventLog
 from ksearch.tree.types import NodeId, Propose, Write, WriteMode

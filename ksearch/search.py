@@ -1,8 +1,8 @@
 """The search loop: select, plan, write, judge, back up.
 
 One thread owns the tree and the log; planners, coders and evaluators work beside it and hand back futures. Every step
-is logged before it counts, and what to do next is read from the state alone (`pending.next_step`), so a resumed run
-takes the same path as one that was never interrupted.
+is logged before anybody else learns of it, answers that are in together as one, and what to do next is read from the
+state alone (`pending.next_step`), so a resumed run takes the same path as one that was never interrupted.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ class Search:
                 if ending is None:
                     self.steps.open_surrogate()
                 while ending is None:
+                    self.advance()  # what is known is told before the tree is asked again, also at the start of a resumed run
                     self.ask()
                     self.advance()
                     ending = self.ending() or self.wait()
@@ -213,11 +214,35 @@ class Search:
         done = [future for future in self.running if future.done()]
         if done and self.in_rounds:
             wait([*self.running], timeout=TOGETHER_SECONDS)
-            done = [future for future in self.running if future.done()]
+        if done:
+            self.wait_for_quick()
+        done = [future for future in self.running if future.done()]
         self.steps.serve()  # what a finished step asked of a model was posted before it finished
-        for future in sorted(done, key=lambda future: _order(self.running[future])):
-            self.steps.finish(self.running.pop(future), future.result())
+        with self.journal.together():
+            for future in sorted(done, key=lambda future: _order(self.running[future])):
+                self.steps.finish(self.running.pop(future), future.result())
         return self.heed()
+
+    def wait_for_quick(self) -> None:
+        """What takes this machine milliseconds is waited for whenever anything is in, so that which of its threads was first never
+        matters: with an evaluator that answers at once, equal seeds then give equal searches."""
+        while not self.stop.is_set():
+            late = [future for future, step in self.running.items() if not future.done() and self.is_quick(step)]
+            if not late:
+                return
+            wait(late, timeout=POLL_SECONDS)
+
+    def is_quick(self, step: Step) -> bool:
+        """Whether it is done by this program, without a model being asked or a kernel being run."""
+        match step:
+            case ProposeStep():
+                return self.state.settings.planner != "llm"
+            case WriteStep():
+                return self.state.settings.coder != "llm"
+            case ForecastBatch():
+                return self.state.surrogate is not None and self.state.surrogate.is_quick
+            case _:
+                return False
 
     @property
     def in_rounds(self) -> bool:

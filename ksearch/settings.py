@@ -21,6 +21,9 @@ Overlay: TypeAlias = Mapping[str, Any]
 
 PRESETS = "ksearch.configs"
 
+AGENT_POLICY = "single-agent"
+"""The one policy without a tree of plans: a conversation, whose turns are arms of the root."""
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)

@@ -1,4 +1,4 @@
-"""The one place where a Verdict becomes what the tree, the world model and the surrogates understand."""
+"""The one place where a Verdict becomes what the tree and the surrogates understand."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from ksearch.judge.verdict import CompileReport, JudgedWorkload, Objective, Status, Verdict
 from ksearch.surrogates.types import Compiled
-from ksearch.tree.types import Action, NodeId
-from ksearch.worldmodel.types import Evidence
 
 DEFAULT_NOISE_LN = 0.02
 """Standard deviation of ln latency assumed until a judge has measured it: about what a quiet machine repeats to."""
@@ -84,11 +82,3 @@ def failed_stage(verdict: Verdict) -> str:
     if verdict.status is Status.PASSED:
         raise ValueError(f"verdict of {verdict.job} passed")
     return str(verdict.stage) if verdict.stage is not None else str(verdict.status)
-
-
-def evidence(
-    node: NodeId, action: Action, reward_: float | None, parent_reward: float | None, stage: str | None, followed: bool = True
-) -> Evidence:
-    """What a settled write teaches about the plan's last step; the gain is known only when both ends are."""
-    gain = reward_ - parent_reward if reward_ is not None and parent_reward is not None else None
-    return Evidence(node=node, action=action, passed=reward_ is not None, gain=gain, failed_stage=stage, followed=followed)

@@ -57,6 +57,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # Files are handed to the workers whole (--dist loadfile): a long one that comes last would keep all but one of them waiting.
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     for name, (what, missing_because) in NEEDS.items():
         marked = [item for item in items if item.get_closest_marker(name)]
         if not marked or (reason := missing_because()) is None:

@@ -76,6 +76,7 @@ def test_a_malformed_dataset_is_named(tmp_path: Path) -> None:
     assert_refused(result, tmp_path / "runs", "broken.json")
 
 
+@pytest.mark.slow
 def test_a_run_open_elsewhere_is_refused_and_unharmed(tmp_path: Path) -> None:
     arguments = ["run", "--definition", "rmsnorm", "--device", "cpu", "--evaluator", "fake", "--name", "held", "--runs-dir", str(tmp_path)]
     holder = subprocess.Popen(

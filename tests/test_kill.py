@@ -20,14 +20,14 @@ from ksearch.store.events import EvaluationSettled, parse_event
 from ksearch.store.journal import read_state
 from ksearch.store.log import EventLog, StoredEvent
 
-LIMIT = 24
+LIMIT = 20
 COMMAND = [sys.executable, "-m", "ksearch"]
 
 
 def run_arguments(folder: Path, name: str) -> list[str]:
     return [
         *COMMAND, "run", "--definition", "rmsnorm", "--device", "cpu", "--evaluator", "fake", "--seed", "3", "--surrogate", "none",
-        "--name", name, "--runs-dir", str(folder), "--max-evaluations", str(LIMIT), "--set", "evaluation.fake_delay_s=0.25", "--json",
+        "--name", name, "--runs-dir", str(folder), "--max-evaluations", str(LIMIT), "--set", "evaluation.fake_delay_s=0.3", "--json",
     ]  # fmt: skip
 
 
@@ -65,6 +65,26 @@ def header_of(database: Path) -> StoredEvent | None:
         return next(log.events(), None)
 
 
+def events_in(database: Path) -> int:
+    if not database.exists():
+        return 0
+    with EventLog.open_reader(database) as log:
+        return log.last_seq
+
+
+def wait_for_its_moment(process: subprocess.Popen[str], database: Path, rng: random.Random) -> bool:
+    """Wait for a random moment: one in four while it starts, else at work, however long a busy machine takes to get there. Whether it
+    still runs then."""
+    before, starting = events_in(database), rng.random() < 0.25
+    while not starting and process.poll() is None and events_in(database) <= before:
+        time.sleep(0.02)
+    try:
+        process.wait(timeout=rng.uniform(0.0, 1.0 if starting else 1.6))
+    except subprocess.TimeoutExpired:
+        return True
+    return False
+
+
 def outline(database: Path) -> list[tuple[Any, ...]]:
     """The tree without ticket numbers: what two runs that took the same decisions share."""
     with EventLog.open_reader(database) as log:
@@ -74,22 +94,20 @@ def outline(database: Path) -> list[tuple[Any, ...]]:
     return [(*row, counts.visits, counts.failed, counts.best) for *row, counts in rows]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("whole_group", [False, True], ids=["process", "group"])
-def test_a_killed_run_resumes_to_the_same_end(tmp_path: Path, whole_group: bool) -> None:
+def test_a_killed_run_resumes_to_the_same_end(tmp_path: Path) -> None:
+    """The process alone is killed, and its whole group, by turns."""
     straight = subprocess.run(run_arguments(tmp_path, "straight"), capture_output=True, text=True, check=False, timeout=120)
     assert straight.returncode == 0, straight.stderr
-    rng, kills, seen = random.Random(7 + whole_group), 0, 0
+    rng, kills, seen = random.Random(7), 0, 0
     database, arguments = tmp_path / "killed" / "run.sqlite", run_arguments(tmp_path, "killed")
     while True:
-        process = start(arguments, marker := f"mark-{whole_group}-{kills}")
-        try:
-            process.wait(timeout=rng.uniform(0.6, 2.6))
-        except subprocess.TimeoutExpired:
-            (os.killpg if whole_group else os.kill)(process.pid, signal.SIGKILL)
-            process.wait()
-        else:
+        process = start(arguments, marker := f"mark-{os.getpid()}-{kills}")
+        if not wait_for_its_moment(process, database, rng):
             break
+        (os.killpg if kills % 2 else os.kill)(process.pid, signal.SIGKILL)
+        process.wait()
         kills += 1
         assert kills < 60, "the run makes no progress between kills"
         deadline = time.monotonic() + 2
@@ -106,7 +124,7 @@ def test_a_killed_run_resumes_to_the_same_end(tmp_path: Path, whole_group: bool)
             arguments = [*COMMAND, "resume", "killed", "--runs-dir", str(tmp_path), "--json"]
     stdout, stderr = process.communicate()
     assert process.returncode == 0, stderr
-    assert kills >= 5, "the test killed too little to mean anything"
+    assert kills >= 4, "the test killed too little to mean anything"
     ours, theirs = json.loads(stdout), json.loads(straight.stdout)
     assert ours["evaluations"] == theirs["evaluations"] <= LIMIT
     assert ours["incumbent"]["latency_us"] == theirs["incumbent"]["latency_us"]

@@ -67,14 +67,13 @@ def _open_arm(state: State, change: ArmOpened) -> None:
         raise IllegalChange(f"{change.action.key!r} is not queued at node {parent.id}")
     action = parent.queue.pop(parent.queue.index(change.action))
     step = step_digest(action)
-    digest = parent.digest ^ step
-    del state.queued[digest]
-    state.frontier.open(parent, step)
+    del state.queued[parent.digest ^ step]
+    state.kept.open(parent, step)
     state.credits.setdefault(step, Credit())
     state.outlook.note(action)
-    node = Node(change.node, parent, action, digest)
+    node = Node(change.node, parent, action, step)
     state.nodes.append(node)
-    state.standing[digest] = node
+    state.standing[node.digest] = node
     if action.leads_to is not None:
         state.reached[key_digest(action.leads_to)] = node
     parent.children.append(node)
@@ -92,9 +91,7 @@ def _foresee(state: State, change: Foreseen) -> None:
 
 def _issue(state: State, ticket: Ticket) -> None:
     node = state.node(ticket.node)
-    legal = state.write_ticket(node) if isinstance(ticket, Write) else state.propose_ticket(node, ticket.count)
-    if ticket != legal:
-        raise IllegalChange(f"ticket {ticket.ticket} doesn't follow: the tree would issue {legal}")
+    state.check(ticket, node)
     state.tickets[ticket.ticket] = ticket
     state.next_ticket = TicketId(ticket.ticket + 1)
     if isinstance(ticket, Write):
@@ -246,31 +243,31 @@ def _queue(state: State, node: Node, actions: tuple[Action, ...], *, news: bool)
 
 def _offer(state: State, node: Node, actions: Iterable[Action]) -> bool:
     """Queue the actions that are new and allowed; whether there was one."""
-    accepted = False
+    accepted, taken = False, node.taken()
     for action in actions:
         state.merges = state.merges or bool(action.parts)
         step = step_digest(action)
-        refusal = _refusal(state, node, action, step)
+        refusal = _refusal(state, node, action, step, taken)
         if refusal is not None:
             node.refusals[action.key] = refusal
             continue
         insort(node.queue, action, key=queue_order)
         state.queued[node.digest ^ step] = node
         if node.on_offer:
-            state.frontier.queue(node, action, step, known=step in state.credits)
+            state.kept.queue(node, action, step, known=step in state.credits)
         if action.leads_to is not None:
             state.reached[key_digest(action.leads_to)] = node
         accepted = True
     return accepted
 
 
-def _refusal(state: State, node: Node, action: Action, step: int) -> Refusal | None:
-    """Why `action`, whose key's digest is `step`, can't be queued at `node`; None when it can."""
+def _refusal(state: State, node: Node, action: Action, step: int, taken: set[int]) -> Refusal | None:
+    """Why `action`, whose key's digest is `step`, can't be queued at `node`, whose plan has `taken`; None when it can."""
     if not _makes_sense(action):
         return Refusal(action, "its claim is not a finite gain, with a spread of 0 or more and a probability between 0 and 1")
     if state.is_banned(action):
         return Refusal(action, BANNED)
-    if node.takes_any(action):
+    if step in taken if not action.parts else not taken.isdisjoint(map(key_digest, action.steps)):
         return Refusal(action, "a step of this plan already", node.id)
     digest = node.digest ^ step
     if digest in state.standing:
@@ -323,7 +320,7 @@ def _withdraw(state: State, node: Node) -> bool:
         node.queue.remove(action)
         del state.queued[node.digest ^ step]
         if node.on_offer:
-            state.frontier.withdraw(node, step)
+            state.kept.withdraw(node, step)
         if action.leads_to is not None:
             del state.reached[key_digest(action.leads_to)]
         node.refusals[action.key] = Refusal(action, BANNED)
@@ -351,18 +348,20 @@ def _is_proven(state: State, id: NodeId) -> bool:
 
 
 def _line_up(state: State, node: Node) -> None:
-    state.frontier.place(node, may_write=state.can_write(node), may_ask=state.can_propose(node))
+    if state.is_kept:
+        state.kept.place(node, may_write=state.can_write(node), may_ask=state.can_propose(node))
 
 
 def _refresh(state: State, node: Node) -> None:
     """Bring the selectable flags from `node` to the root up to date: a descent then never has to turn back.
 
-    The flag of an ancestor can change only when its child's did. The greedy policy's cached claims are dropped all the way.
+    The flag of an ancestor can change only when its child's did. So can the claim that the greedy policy keeps there: one is
+    known only where those of all selectable arms are, so none is known above one that isn't.
     """
     _line_up(state, node)
     flags_may_change = True
     at: Node | None = node
-    while at is not None:
+    while at is not None and (flags_may_change or at.frontier_claim is not None):
         at.frontier_claim = None
         if flags_may_change:
             now = state.can_issue(at)

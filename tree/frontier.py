@@ -1,16 +1,17 @@
 """Everything that a search could do next, indexed so that the best of it is found without walking the tree.
 
-Kept by the fold as nodes are proven, proposals queued and attempts issued. All orders are by what never changes once it
-is known, so the index is a pure function of the state, whatever the order of arrival.
+Made when a policy first looks at it (`State.frontier`) and kept by the fold from then on, as nodes are proven, proposals
+queued and attempts issued: a log that is folded to be read pays nothing for it. All orders are by what never changes once it
+is known, so the index is a pure function of the state, whenever it was made and whatever the order of arrival.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple
 
-from ksearch.tree.node import Node
+from ksearch.tree.node import Node, step_digest
 from ksearch.tree.types import Action
 
 NEW_STEPS = 48
@@ -52,6 +53,16 @@ class Frontier:
         self.waiting: list[tuple[float, int, Node]] = []
         self.hungry: list[tuple[float, int, Node]] = []
 
+    def take_up(self, nodes: Iterable[Node], opened: Container[int]) -> None:
+        """All proposals that these nodes offer; the steps `opened` are known. For a new frontier: sorted once, not inserted one by one."""
+        for node in nodes:
+            for action in node.queue if node.on_offer else ():
+                step = step_digest(action)
+                (self.tried if step in opened else self.untried).setdefault(step, []).append(offer_of(node, action, step))
+        for offers in (*self.untried.values(), *self.tried.values()):
+            offers.sort(key=_by_own)
+        self.fresh = sorted((offer for offers in self.untried.values() for offer in offers), key=_by_claim)
+
     def queue(self, node: Node, action: Action, step: int, *, known: bool) -> None:
         offer = offer_of(node, action, step)
         insort((self.tried if known else self.untried).setdefault(step, []), offer, key=_by_own)
@@ -87,14 +98,14 @@ class Frontier:
         _place(self.hungry, node, node.own or 0.0, wanted=may_ask, bit=2)
 
     def offers(self) -> Iterator[Offer]:
-        """The queued proposals worth a look."""
+        """The queued proposals worth a look, in no order that means anything."""
         yield from self.fresh[:NEW_STEPS]
         for offers in self.tried.values():
             yield from offers[:HOLDERS]
 
 
 class Unkept(Frontier):
-    """Of a tree that is looked at and never asked: keeping the index costs a seventh of folding a log."""
+    """Before anybody looks at it: keeping the index costs a seventh of folding a log."""
 
     __slots__ = ()
 
@@ -111,7 +122,7 @@ class Unkept(Frontier):
         pass
 
     def offers(self) -> Iterator[Offer]:
-        raise LookupError("this tree was made to be looked at; what could be done next isn't known to it")
+        raise LookupError("not kept yet: State.frontier makes it")
 
 
 def _place(line: list[tuple[float, int, Node]], node: Node, worth: float, *, wanted: bool, bit: int) -> None:

@@ -61,18 +61,21 @@ class Node:
         "refusals",
         "selectable",
         "skipped",
+        "step",
         "total_units",
         "visits",
         "writing",
     )
 
-    def __init__(self, id: NodeId, parent: Node | None, action: Action | None, digest: int) -> None:
+    def __init__(self, id: NodeId, parent: Node | None, action: Action | None, step: int) -> None:
+        """`step` is the `step_digest` of the last action; the root's is 0."""
         self.id = id
         self.parent = parent
         self.action = action
         self._plan: Plan = () if parent is None or action is None else (*parent._plan, action)
         self.depth: int = 0 if parent is None else parent.depth + 1
-        self.digest = digest
+        self.step = step
+        self.digest: int = step if parent is None else parent.digest ^ step
         self.gain: float = 0.0 if action is None else action.gain_mean
         self.claim: float = 0.0 if parent is None or action is None else parent.claim + expected_gain(action)
         self.children: list[Node] = []
@@ -148,15 +151,6 @@ class Node:
 
     def plan(self) -> Plan:
         return self._plan
-
-    @property
-    def step(self) -> int:
-        """The `step_digest` of the last action; the root's is 0."""
-        return 0 if self.parent is None else self.digest ^ self.parent.digest
-
-    def takes_any(self, action: Action) -> bool:
-        """Whether this plan has one of the steps of `action` already."""
-        return not self.taken().isdisjoint(key_digest(step) for step in action.steps)
 
     def taken(self) -> set[int]:
         """Digests of the single steps of this plan."""

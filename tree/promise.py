@@ -119,6 +119,8 @@ class Move(NamedTuple):
     node: Node
     kind: Literal["open", "write", "ask"]
     action: Action | None = None
+    step: int = 0
+    """Of what would be opened: the digest, which decides between equals."""
 
 
 class Choice(NamedTuple):
@@ -145,9 +147,16 @@ class Hopes:
         moves: dict[int, Move] = {}
         for move in _moves(state, _lines(state) if start is None or start.parent is None else _lines_below(state, start)):
             known = moves.get(move.node.id)
-            if known is None or move.hope > known.hope:
+            if known is None or _goes_before(move, known):
                 moves[move.node.id] = move
         return cls(moves, *_backed_up(moves))
+
+
+def _goes_before(move: Move, known: Move) -> bool:
+    """Between steps of which as much is hoped, the digest decides: a choice must not depend on the order they came in."""
+    if move.hope == known.hope and move.kind == known.kind == "open":
+        return move.step < known.step
+    return move.hope > known.hope
 
 
 def choices(state: State, hopes: Hopes, at: Node) -> list[Choice]:
@@ -223,7 +232,7 @@ def _moves(state: State, lines: Lines) -> list[Move]:
         if expected is None:
             expected = known[offer.step] = expected_of(state, offer.action)
         assert offer.node.own is not None
-        found.append(Move(_hope(offer.node.own, expected, expected.success, best), offer.node, "open", offer.action))
+        found.append(Move(_hope(offer.node.own, expected, expected.success, best), offer.node, "open", offer.action, offer.step))
     return found + _retries(state, lines.waiting, best) + _questions(state, lines.hungry, best)
 
 

@@ -77,13 +77,13 @@ def _find_best(node: Node) -> None:
 
 
 def _off_offer(state: State, node: Node) -> None:
-    state.frontier.place(node, may_write=False, may_ask=False)
+    state.kept.place(node, may_write=False, may_ask=False)
     if node.on_offer:
         for action in node.queue:
-            state.frontier.withdraw(node, step_digest(action))
+            state.kept.withdraw(node, step_digest(action))
 
 
 def _on_offer(state: State, node: Node) -> None:
     for action in node.queue:
         step = step_digest(action)
-        state.frontier.queue(node, action, step, known=step in state.credits)
+        state.kept.queue(node, action, step, known=step in state.credits)

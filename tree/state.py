@@ -27,7 +27,7 @@ class State:
     for each request for ideas in flight, how many attempts were settled when it was issued. `merges`: the planner merges.
     """
 
-    def __init__(self, root_reward: float, sigma_noise: float, constants: Constants, max_depth: int, *, asked: bool) -> None:
+    def __init__(self, root_reward: float, sigma_noise: float, constants: Constants, max_depth: int) -> None:
         if not credible(root_reward):
             raise ValueError(f"the root's reward must be a finite number of nats, not {root_reward}: measure the starting kernel first")
         if not (math.isfinite(sigma_noise) and sigma_noise >= 0.0):
@@ -55,8 +55,18 @@ class State:
         self.asking: dict[TicketId, int] = {}
         self.pins: dict[NodeId, int] = {}
         self.bans: set[str] = set()
-        self.frontier = Frontier() if asked else Unkept()
-        self.frontier.place(self.root, may_write=False, may_ask=self.can_propose(self.root))
+        self.kept: Frontier = Unkept()
+        self.is_kept = False
+
+    @property
+    def frontier(self) -> Frontier:
+        """What could be done next, indexed. The fold keeps it from the first look on, by `kept`."""
+        if not self.is_kept:
+            self.kept, self.is_kept = Frontier(), True
+            self.kept.take_up(self.nodes, self.credits)
+            for node in self.nodes:
+                self.kept.place(node, may_write=self.can_write(node), may_ask=self.can_propose(node))
+        return self.kept
 
     @property
     def start(self) -> Node:
@@ -94,15 +104,35 @@ class State:
         return node.open_arms > 0 or bool(node.queue) or self.can_propose(node)
 
     def write_ticket(self, node: Node) -> Write:
-        if not self.can_write(node):
-            raise IllegalChange(f"node {node.id} takes no attempt now: it is proven, at its cap, banned, or has one in flight")
+        """The only one that may be issued for the node now. Raises IllegalChange when none may."""
+        self._expect_write(node)
         mode, stage = _mode(node)
         return Write(self.next_ticket, node.id, node.plan(), mode, node.attempts + 1, stage)
 
     def propose_ticket(self, node: Node, count: int) -> Propose:
+        self._expect_propose(node)
+        return Propose(self.next_ticket, node.id, node.plan(), count)
+
+    def check(self, ticket: Ticket, node: Node) -> None:
+        """Raises IllegalChange unless this ticket may be issued for the node now. Makes no ticket to compare it with: a long log
+        has many."""
+        fits = ticket.ticket == self.next_ticket and ticket.plan == node.plan()
+        if isinstance(ticket, Write):
+            self._expect_write(node)
+            fits = fits and ticket.attempt == node.attempts + 1 and (ticket.mode, ticket.failed_stage) == _mode(node)
+        else:
+            self._expect_propose(node)
+        if not fits:
+            legal = self.write_ticket(node) if isinstance(ticket, Write) else self.propose_ticket(node, ticket.count)
+            raise IllegalChange(f"ticket {ticket.ticket} doesn't follow: the tree would issue {legal}")
+
+    def _expect_write(self, node: Node) -> None:
+        if not self.can_write(node):
+            raise IllegalChange(f"node {node.id} takes no attempt now: it is proven, at its cap, banned, or has one in flight")
+
+    def _expect_propose(self, node: Node) -> None:
         if not self.can_propose(node):
             raise IllegalChange(f"node {node.id} takes no proposals now: it is unproven, too deep, closed, or waits for some")
-        return Propose(self.next_ticket, node.id, node.plan(), count)
 
 
 def _mode(node: Node) -> tuple[WriteMode, str | None]:

@@ -37,7 +37,18 @@ from ksearch.tree.types import (
     Unbanned,
     Unpinned,
 )
-from ksearch.tree.views import ArmOutcome, Explanation, KnownPlans, NodeView, OptionView, Reader, StepOutlook, step_outlooks
+from ksearch.tree.views import (
+    ArmOutcome,
+    Claimed,
+    Explanation,
+    KnownPlans,
+    NodeView,
+    OptionView,
+    Reader,
+    StepOutlook,
+    claims,
+    step_outlooks,
+)
 
 
 class Tree:
@@ -45,15 +56,12 @@ class Tree:
 
     `root_reward` is the measured reward of the starting kernel, ln(baseline time / its time), nats. `sigma_noise` is the
     standard deviation of a repeated measurement, nats; it is fixed, as a yardstick that moved would change past choices.
-    `asked=False` makes a tree to be looked at, quicker to fold: it knows no `ask`, and of `puct` no `explain` and no `options`.
     """
 
-    def __init__(
-        self, root_reward: float, sigma_noise: float, policy: Policy, constants: Constants = DEFAULTS, *, asked: bool = True
-    ) -> None:
+    def __init__(self, root_reward: float, sigma_noise: float, policy: Policy, constants: Constants = DEFAULTS) -> None:
         self.policy = policy
         deepest = constants.max_depth if policy.max_depth is None else min(constants.max_depth, policy.max_depth)
-        self._state = State(root_reward, sigma_noise, constants, deepest, asked=asked)
+        self._state = State(root_reward, sigma_noise, constants, deepest)
 
     def __len__(self) -> int:
         return len(self._state.nodes)
@@ -243,6 +251,10 @@ class Tree:
         """Of these nodes, in this order; without `ids` of all, in the order they were opened. What siblings share is computed once."""
         chosen = self._state.nodes if ids is None else map(self._state.node, ids)
         return map(Reader(self._state, self.policy).explain, chosen)
+
+    def claims(self) -> Iterator[Claimed]:
+        """What became of every plan's last step, in the order they were opened."""
+        return claims(self._state)
 
     def known_plans(self) -> KnownPlans:
         """Canonical keys of all plans, queued ones included. Live: it follows the tree."""

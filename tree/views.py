@@ -7,7 +7,7 @@ from collections.abc import Collection, Container, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ksearch.tree.node import Node, Refusal, expected_gain, key_digest, plan_digest
 from ksearch.tree.outlook import expected_of
@@ -199,6 +199,24 @@ class KnownNow(Container[PlanKey]):
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, frozenset) and plan_digest(key) in self.plans
+
+
+class Claimed(NamedTuple):
+    """A plan's last step, what the plan gained over its parent's (nats; None unless both were measured), and whether it passed (None
+    while that is open)."""
+
+    action: Action
+    gain: float | None
+    passed: bool | None
+
+
+def claims(state: State) -> Iterator[Claimed]:
+    """Of every plan but the root. Quicker than views of all nodes, which compute their values."""
+    for node in state.nodes:
+        if node.action is not None and node.parent is not None:
+            own, above = node.own_reward, node.parent.own_reward
+            passed = True if node.proven else False if node.attempts and _closed(state, node) else None
+            yield Claimed(node.action, None if own is None or above is None else own - above, passed)
 
 
 class Reader:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from ksearch.tree.types import Action, NodeId
 from ksearch.worldmodel.catalogue import Catalogue
 from ksearch.worldmodel.types import Belief, Evidence
 
@@ -105,12 +106,19 @@ def _prior(name: str, claims: list[tuple[float, float]]) -> Belief:
 
 
 def revised(belief: Belief, evidence: Evidence) -> Belief:
-    """The belief of the evidence's technique after it."""
+    """The belief of the evidence's technique after it. Built in full: `replace` takes ten times as long, for each outcome of a log."""
+    b, gained = belief, 0.0 if evidence.gain is None else evidence.gain
     if not evidence.passed:
-        return replace(belief, failures=belief.failures + 1)
-    if evidence.gain is None:
-        return replace(belief, successes=belief.successes + 1)
-    return replace(
-        belief, successes=belief.successes + 1, gains=belief.gains + 1, gain_sum=belief.gain_sum + evidence.gain,
-        gain_sumsq=belief.gain_sumsq + evidence.gain**2,
+        return Belief(b.technique, b.prior_mean, b.prior_sd, b.gains, b.gain_sum, b.gain_sumsq, b.successes, b.failures + 1)
+    measured = b.gains + (evidence.gain is not None)
+    return Belief(
+        b.technique, b.prior_mean, b.prior_sd, measured, b.gain_sum + gained, b.gain_sumsq + gained**2, b.successes + 1, b.failures
     )
+
+
+def evidence(
+    node: NodeId, action: Action, reward: float | None, parent_reward: float | None, stage: str | None, followed: bool = True
+) -> Evidence:
+    """What a settled write teaches about the plan's last step; the gain is known only when both ends are."""
+    gain = reward - parent_reward if reward is not None and parent_reward is not None else None
+    return Evidence(node=node, action=action, passed=reward is not None, gain=gain, failed_stage=stage, followed=followed)

@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ksearch.tree import Tree
+
 TENTH_TO_NINETIETH = 2.5631031310892007
 """Standard deviations between the 10 and 90 % quantiles of a normal distribution."""
 
@@ -77,6 +79,15 @@ def crps(mean: float, sd: float, observed: float) -> float:
     z = (observed - mean) / sd
     density = math.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
     return sd * (z * math.erf(z / math.sqrt(2)) + 2 * density - 1 / math.sqrt(math.pi))
+
+
+def claims_of(tree: Tree) -> list[Scored]:
+    """Claimed and measured gain of every plan that passed."""
+    return [
+        Scored(claim.action.gain_mean, claim.action.gain_sd, claim.gain)
+        for claim in tree.claims()
+        if claim.gain is not None and claim.action.gain_sd > 0
+    ]
 
 
 def score(claims: Sequence[Scored]) -> ClaimScores | None:

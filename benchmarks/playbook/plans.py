@@ -25,7 +25,7 @@ def walk(catalogue: Catalogue, rng: random.Random, longest: int = 14) -> Plan:
     return plan
 
 
-def covering(catalogue: Catalogue, seed: int = 0, walks: int = 300) -> tuple[Plan, ...]:
+def covering(catalogue: Catalogue, seed: int = 0, walks: int = 2000) -> tuple[Plan, ...]:
     """Random walks, the root first, that use every technique. Raises ValueError when `walks` of them don't reach one."""
     rng = random.Random(seed)
     pool = [walk(catalogue, rng, longest=24) for _ in range(walks)]

@@ -2,8 +2,9 @@
 
     python benchmarks/report/bench_inspect.py [--nodes 10000] [--repeats 3]
 
-The program runs in a pseudo-terminal; what it writes is read until the tree's rows stand ("rows") and until the whole log is
-read ("whole"). Each as seconds on the clock and as processor time of the program, beside that of importing it and of folding the log.
+The program runs in a pseudo-terminal; what it writes is read until its frame stands ("frame"), until the tree's rows stand in
+it ("rows") and until the whole log is read ("whole"). Each as seconds on the clock and as processor time of the program,
+beside that of importing it and of folding the log.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 from made_up import make_run
 
 PATIENCE_S = 120.0
+FRAME = re.compile(rb"reading the log")
 ROWS = re.compile(rb"#1 ")
 WHOLE = re.compile(rb"(?:open|done|budget|interrupted)(?: \([^)]*\))?\s+[0-9]+ plans")
 PARTS = {
@@ -65,7 +67,7 @@ def started(run: str) -> dict[str, float]:
         while "whole_cpu_s" not in found and time.perf_counter() - began < PATIENCE_S:
             if select.select([terminal], [], [], 0.05)[0]:
                 written += os.read(terminal, 65536)
-            for name, wanted in (("rows", ROWS), ("whole", WHOLE)):
+            for name, wanted in (("frame", FRAME), ("rows", ROWS), ("whole", WHOLE)):
                 if f"{name}_s" not in found and wanted.search(plain(written)):
                     found |= {f"{name}_s": time.perf_counter() - began, f"{name}_cpu_s": cpu_of(pid)}
     finally:

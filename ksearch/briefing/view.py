@@ -8,7 +8,7 @@ from ksearch.tree import Tree
 from ksearch.tree.types import Action, NodeId
 from ksearch.tree.views import ArmOutcome, NodeView
 from ksearch.worldmodel.briefing import knowledge_text
-from ksearch.worldmodel.claims import Scored, score
+from ksearch.worldmodel.claims import claims_of, score
 from ksearch.worldmodel.types import SearchView, Stretch
 
 MOST_ELSEWHERE = 12
@@ -39,7 +39,7 @@ def search_view(state: RunState, node: NodeId, material: str = "", together: int
         honesty=tree.honesty,
         document=state.document,
         beliefs=state.beliefs.all() if believing else (),
-        scores=score(claims_of(nodes)) if believing else None,
+        scores=score(claims_of(tree)) if believing else None,
         remarks=_remarks(state, (*arms, *siblings)),
         material=material,
         refused_edits=state.refused_edits,
@@ -56,16 +56,6 @@ def _inherited(nodes: dict[NodeId, NodeView], here: NodeView) -> tuple[Action, .
     if here.parent is None or here.children or here.queued or here.refused or here.fruitless:
         return ()
     return tuple(proposal.action for proposal in nodes[here.parent].queued)
-
-
-def claims_of(nodes: dict[NodeId, NodeView]) -> list[Scored]:
-    """Claimed and measured gain of every plan that passed, the root aside."""
-    scored = []
-    for view in nodes.values():
-        gain = _gain(nodes, view)
-        if view.action is not None and gain is not None and view.action.gain_sd > 0:
-            scored.append(Scored(view.action.gain_mean, view.action.gain_sd, gain))
-    return scored
 
 
 def _gain(nodes: dict[NodeId, NodeView], view: NodeView) -> float | None:

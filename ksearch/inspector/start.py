@@ -33,10 +33,11 @@ def _print_json(folder: Path, node: int | None, beliefs: bool) -> None:
     from ksearch.inspector.rows import head_of
     from ksearch.records.reading import StoredRun
     from ksearch.report.text import ascii_json
+    from ksearch.store.journal import no_collections
 
     if beliefs and node is None:
         raise BadInput("--beliefs needs --node: whose moment is meant")
-    with StoredRun.open(str(folder)) as opened:
+    with no_collections(), StoredRun.open(str(folder)) as opened:
         head = head_of(opened)
         answer = head if node is None else beliefs_before(opened, node) if beliefs else look_at(opened, node)
     print(ascii_json(answer.model_dump_json()))  # noqa: T201

@@ -47,7 +47,7 @@ def run_confined(
     )  # fmt: skip
     environment = {**clean_environment(threads=1), "HOME": str(scratch), "TMPDIR": str(scratch)}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    arguments = [sys.executable, "-m", "ksearch.judge.sandbox.confine", plan.model_dump_json(), "--", *command]
+    arguments = [sys.executable, "-m", "ksearch.judge.sandbox.confine", plan.model_dump_json(), str(os.getpid()), "--", *command]
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             arguments, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True

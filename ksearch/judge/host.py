@@ -45,7 +45,7 @@ class Nursery:
         self.channel, theirs = Channel.pair()
         paths = [path for path in sys.path if path]
         environment = {**clean_environment(threads=self.threads), "PYTHONPATH": os.pathsep.join(paths)}
-        arguments = [sys.executable, "-m", "ksearch.judge.runner.nursery", str(theirs.fileno()), self.kind]
+        arguments = [sys.executable, "-m", "ksearch.judge.runner.nursery", str(theirs.fileno()), self.kind, str(os.getpid())]
         with theirs:
             self.process = subprocess.Popen(arguments, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL)
         self._ready = False

@@ -9,8 +9,8 @@ from itertools import starmap
 from operator import attrgetter
 
 from ksearch.budget import Resource
-from ksearch.records.history import History, Moment
-from ksearch.records.learning import prediction_record, spending_records
+from ksearch.records.history import START, Answer, History
+from ksearch.records.learning import belief_record, prediction_record, spending_records
 from ksearch.records.model import (
     ActionRecord,
     BoundsRecord,
@@ -19,6 +19,7 @@ from ksearch.records.model import (
     EvaluationRecord,
     ForecastRecord,
     NodeRecord,
+    ProgressRow,
     RefusedRecord,
     RunChange,
     RunRecord,
@@ -35,16 +36,14 @@ from ksearch.tree import Explanation, NodeView, Tree
 from ksearch.tree.types import Action, Failed, Measured, NodeId
 from ksearch.worldmodel.types import Belief
 
-_START = Moment(0, 0.0)
-
 
 def run_record(state: RunState, history: History, meta: RunMeta, timer: str | None) -> RunRecord:
     nodes = () if state.tree is None else _nodes(state, history, state.tree)
     rows = {
         "nodes": nodes, "candidates": tuple(candidate_record(state, history, candidate) for candidate in state.candidates.values()),
         "tickets": tuple(ticket_record(state, history, ticket) for ticket in history.decisions),
-        "progress": tuple(history.progress), "incumbents": tuple(history.incumbents), "techniques": technique_records(state),
-        "belief_history": tuple(history.beliefs),
+        "progress": tuple(map(_progress_row, history.progress)), "incumbents": tuple(history.incumbents),
+        "techniques": technique_records(state), "belief_history": tuple(map(belief_record, history.beliefs)),
         "predictions": prediction_record(state),
     }  # fmt: skip
     return head_record(state, history, meta, timer).model_copy(update=rows)
@@ -62,7 +61,15 @@ def change_record(state: RunState, history: History, run: RunRecord, since: int,
         since=since, run=run, nodes=nodes,
         candidates=tuple(candidate_record(state, history, state.candidates[number]) for number in sorted(touched.candidates)),
         tickets=tuple(ticket_record(state, history, number) for number in sorted(touched.tickets)),
-        progress_from=first, progress=tuple(history.progress[first:]), incumbents=tuple(history.incumbents),
+        progress_from=first, progress=tuple(map(_progress_row, history.progress[first:])),
+        incumbents=tuple(history.incumbents),
+    )  # fmt: skip
+
+
+def _progress_row(answer: Answer) -> ProgressRow:
+    return ProgressRow(
+        seq=answer.seq, at_s=answer.at_s, evaluations=answer.evaluations, gpu_seconds=float(answer.gpu_seconds) + answer.open_seconds,
+        usd=float(answer.usd), candidate=answer.candidate, reward=answer.reward, best=answer.best, incumbent_us=answer.incumbent_us,
     )  # fmt: skip
 
 
@@ -122,7 +129,7 @@ def action_record(action: Action) -> ActionRecord:
 
 
 def node_record(state: RunState, history: History, view: NodeView, terms: Explanation) -> NodeRecord:
-    opened = history.opened.get(view.id, _START)
+    opened = history.opened.get(view.id, START)
     written = state.candidates_of(view.id)
     shown = state.best_candidate_of(view.id) or (written[-1] if written else None)
     return NodeRecord(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import NamedTuple
 
-from ksearch.records.beliefs import BeliefRecord, RevisionRecord
-from ksearch.records.learning import belief_record, revision_record
-from ksearch.records.model import IncumbentRecord, ProgressRow
+from ksearch.records.beliefs import RevisionRecord
+from ksearch.records.learning import Learnt, learnt_from, revision_record
+from ksearch.records.model import IncumbentRecord
 from ksearch.store.events import (
     ArmOpenedEvent,
     CandidateWritten,
@@ -25,12 +27,31 @@ from ksearch.tree.types import NodeId
 from ksearch.worldmodel.types import Belief
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """An event's number, and the seconds of searching before it."""
 
     seq: int
     at_s: float
+
+
+START = Moment(0, 0.0)
+"""Before anything happened."""
+
+
+class Answer(NamedTuple):
+    """Where the search stood after one answer of the judge: what a `ProgressRow` is made of, once somebody asks for it."""
+
+    seq: int
+    at_s: float
+    evaluations: int
+    gpu_seconds: Decimal
+    """Of settled tickets; `open_seconds` of those in flight."""
+    open_seconds: float
+    usd: Decimal
+    candidate: int
+    reward: float | None
+    best: float
+    incumbent_us: float | None
 
 
 @dataclass(slots=True)
@@ -47,7 +68,7 @@ class Decision:
 class History:
     """Filled by `note` after each event has been folded into the state."""
 
-    last: Moment = Moment(0, 0.0)
+    last: Moment = START
     environment: dict[str, str] = field(default_factory=dict)
     opened: dict[int, Moment] = field(default_factory=dict)
     written: dict[int, Moment] = field(default_factory=dict)
@@ -55,10 +76,10 @@ class History:
     decisions: dict[int, Decision] = field(default_factory=dict)
     by_node: dict[int, list[int]] = field(default_factory=dict)
     nothing: dict[int, str] = field(default_factory=dict)
-    progress: list[ProgressRow] = field(default_factory=list)
+    progress: list[Answer] = field(default_factory=list)
     incumbents: list[IncumbentRecord] = field(default_factory=list)
     evaluations: int = 0
-    beliefs: list[BeliefRecord] = field(default_factory=list)
+    beliefs: list[Learnt] = field(default_factory=list)
     believed: dict[str, Belief] = field(default_factory=dict)
     revisions: list[RevisionRecord] = field(default_factory=list)
     refuted: bool = False
@@ -91,7 +112,7 @@ class History:
                 self.incumbents.append(_incumbent(event, now, state))
                 # The answer that won the promotion was noted an event earlier: it is what changed the incumbent.
                 if self.progress and self.progress[-1].candidate == event.candidate:
-                    self.progress[-1] = self.progress[-1].model_copy(update={"incumbent_us": event.latency_us})
+                    self.progress[-1] = self.progress[-1]._replace(incumbent_us=event.latency_us)
             case PlanRefuted():
                 self.refuted = True
                 self._learnt(state.candidates[event.candidate].written.node, "failed", now, state)
@@ -104,7 +125,7 @@ class History:
         belief = state.beliefs.by_technique.get(plan[-1].technique) if plan else None
         if belief is not None and belief is not self.believed.get(belief.technique):
             self.believed[belief.technique] = belief
-            self.beliefs.append(belief_record(belief, state, node, outcome, now.seq, now.at_s, self.evaluations))
+            self.beliefs.append(learnt_from(belief, state, node, outcome, now.seq, now.at_s, self.evaluations))
 
     def _answered(self, event: EvaluationSettled, now: Moment, state: RunState) -> None:
         self.answered[event.candidate, event.kind] = now
@@ -115,13 +136,11 @@ class History:
         open_seconds = sum(c.device_seconds for c in map(state.candidate_of, state.open_tickets) if c is not None)
         before = self.progress[-1].best if self.progress and not self.refuted else None
         self.refuted = False
+        incumbent_us = None if state.incumbent is None else state.incumbent.latency_us
+        best = _best(state, event, before)
         self.progress.append(
-            ProgressRow(
-                seq=now.seq, at_s=now.at_s, evaluations=self.evaluations, gpu_seconds=float(spent.gpu_seconds) + open_seconds,
-                usd=float(spent.usd), candidate=event.candidate, reward=event.reward, best=_best(state, event, before),
-                incumbent_us=None if state.incumbent is None else state.incumbent.latency_us,
-            )
-        )  # fmt: skip
+            Answer(*now, self.evaluations, spent.gpu_seconds, open_seconds, spent.usd, event.candidate, event.reward, best, incumbent_us)
+        )
 
 
 def _best(state: RunState, event: EvaluationSettled, before: float | None) -> float:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from ksearch.coder.model.agent import POLICY as AGENT_POLICY
 from ksearch.llm.spending import spent_on
 from ksearch.records.beliefs import (
     AmendmentRecord,
@@ -15,12 +15,13 @@ from ksearch.records.beliefs import (
     RevisionRecord,
     SpendingRecord,
 )
+from ksearch.settings import AGENT_POLICY
 from ksearch.store.events import EditRecord, WorldModelRevised
 from ksearch.store.fold import RunState
-from ksearch.tree import NodeStatus, NodeView, Tree
+from ksearch.tree import Tree
 from ksearch.tree.types import NodeId
 from ksearch.worldmodel.beliefs import UNKNOWN_MEAN, UNKNOWN_SD, gain, success
-from ksearch.worldmodel.claims import crps, score
+from ksearch.worldmodel.claims import claims_of, crps, score
 from ksearch.worldmodel.document import Entry
 from ksearch.worldmodel.types import Belief
 
@@ -52,28 +53,43 @@ def _cited(tree: Tree, node: NodeId) -> CitedRecord:
     return CitedRecord(node=node, key="" if view.action is None else view.action.key, gain=gain, failed_stage=view.failed_stage)
 
 
-def belief_record(belief: Belief, state: RunState, node: int, outcome: str, seq: int, at_s: float, evaluations: int) -> BeliefRecord:
+class Learnt(NamedTuple):
+    """A belief after an outcome, and what a later moment would not know any more: what a `BeliefRecord` is made of."""
+
+    belief: Belief
+    node: int
+    gain: float | None
+    honesty: float
+    seq: int
+    at_s: float
+    evaluations: int
+
+
+def learnt_from(belief: Belief, state: RunState, node: int, outcome: str, seq: int, at_s: float, evaluations: int) -> Learnt:
     """After an outcome (`measured` or `failed`) of a node whose last step uses the technique."""
-    tree, next_gain = state.tree, gain(belief)
+    tree = state.tree
     assert tree is not None, "beliefs come from outcomes of plans"
     own, above = tree.own_best(NodeId(node)), tree.own_best(tree.parent(NodeId(node)))
+    gained = own - above if outcome == "measured" and own is not None and above is not None else None
+    return Learnt(belief, node, gained, tree.honesty, seq, at_s, evaluations)
+
+
+def belief_record(learnt: Learnt) -> BeliefRecord:
+    belief = learnt.belief
+    next_gain = gain(belief)
     return BeliefRecord(
-        seq=seq, at_s=at_s, evaluations=evaluations, node=node, technique=belief.technique,
-        gain=own - above if outcome == "measured" and own is not None and above is not None else None,
-        gain_mean=next_gain.mean, gain_sd=next_gain.sd, p_success=success(belief), successes=belief.successes,
-        failures=belief.failures, honesty=tree.honesty,
+        seq=learnt.seq, at_s=learnt.at_s, evaluations=learnt.evaluations, node=learnt.node, technique=belief.technique,
+        gain=learnt.gain, gain_mean=next_gain.mean, gain_sd=next_gain.sd, p_success=success(belief), successes=belief.successes,
+        failures=belief.failures, honesty=learnt.honesty,
     )  # fmt: skip
 
 
 def prediction_record(state: RunState) -> PredictionRecord | None:
     """None before any claim could be compared, and for a single conversation, whose turns claim nothing."""
-    if state.settings.policy == AGENT_POLICY:
+    if state.settings.policy == AGENT_POLICY or state.tree is None:
         return None
-    from ksearch.briefing.view import claims_of  # which takes longer to import than most views to draw
-
-    views = () if state.tree is None else tuple(state.tree.nodes())
-    claims = claims_of({view.id: view for view in views})
-    decided = [pair for view in views if (pair := _decided(view)) is not None]
+    claims = claims_of(state.tree)
+    decided = [(claim.action.p_success, claim.passed) for claim in state.tree.claims() if claim.passed is not None]
     if not claims and not decided:
         return None
     scores = score(claims)
@@ -85,13 +101,6 @@ def prediction_record(state: RunState) -> PredictionRecord | None:
         decided=len(decided), brier=_mean([(claimed - passed) ** 2 for claimed, passed in decided]),
         constant_brier=None if share is None else _mean([(share - passed) ** 2 for _, passed in decided]),
     )  # fmt: skip
-
-
-def _decided(view: NodeView) -> tuple[float, bool] | None:
-    """Claimed P(passes) and whether the plan did, once that is known."""
-    if view.action is None or view.status is NodeStatus.UNPROVEN or not view.attempts:
-        return None
-    return view.action.p_success, view.own.best is not None
 
 
 def _mean(values: Sequence[float]) -> float | None:

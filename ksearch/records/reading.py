@@ -6,7 +6,9 @@ import difflib
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from pydantic import ValidationError
 
 from ksearch.errors import BadInput
 from ksearch.records.building import (
@@ -23,7 +25,7 @@ from ksearch.records.model import CandidateRecord, NodeRecord, RunChange, RunRec
 from ksearch.records.rows import FlatRow, candidate_rows, node_rows
 from ksearch.records.touched import touched_by
 from ksearch.settings import Settings
-from ksearch.store.events import RunCreated, parse_event
+from ksearch.store.events import ArmOpenedEvent, RunCreated, TicketIssued, parse_event
 from ksearch.store.fold import BrokenLog, RunState
 from ksearch.store.journal import no_collections
 from ksearch.store.log import EventLog, InboxRow
@@ -37,6 +39,14 @@ if TYPE_CHECKING:
     from ksearch.definitions.schema import Definition, Solution
     from ksearch.judge.verdict import JudgedWorkload, Verdict
     from ksearch.profiling.bounds import Bounds
+
+
+class Turn(NamedTuple):
+    """A ticket that was issued for a node, the event's number, and the opening of the node where that came just before."""
+
+    seq: int
+    issued: TicketIssued
+    opened: ArmOpenedEvent | None
 
 
 MOST_CHANGES = 2000
@@ -106,6 +116,24 @@ class StoredRun:
         if tree is None or not 0 <= node < len(tree):
             raise BadInput(_unknown_node(self._state.header.run, node, 0 if tree is None else len(tree)))
         return node_record(self._state, self._history, tree.node(NodeId(node)), tree.explain(NodeId(node)))
+
+    def turns(self, node: int) -> list[Turn]:
+        """When the search turned to a node, in order; none for one that the run doesn't have. Read from the log, folded or not.
+
+        Raises BrokenLog for an event that can't be read.
+        """
+        found: list[Turn] = []
+        seq, opened = 0, None
+        for stored in self._log.events_at(node, ("arm_opened", "ticket_issued")):
+            try:
+                event = parse_event(stored.payload)
+            except ValidationError as error:
+                raise BrokenLog(f"run {self._state.header.run}: event {stored.seq} can't be read: {error}") from error
+            if isinstance(event, ArmOpenedEvent):
+                seq, opened = stored.seq, event
+            elif isinstance(event, TicketIssued):
+                found.append(Turn(stored.seq, event, opened if seq == stored.seq - 1 else None))
+        return found
 
     def candidate(self, candidate: int) -> CandidateRecord:
         """One candidate at that moment."""

@@ -9,13 +9,14 @@ from ksearch.records.reading import StoredRun
 from ksearch.report.page.model import EvaluationDetail, FailureEvidence
 from ksearch.report.story import Attempt, Choice, Decision, OptionScore, Story, story_of
 from ksearch.report.text import ascii_json, clipped, inert, inert_lines, named, nats, percent, seconds, table, us
+from ksearch.store.journal import no_collections
 
 ARMS_SHOWN = 8
 LOG_LINES = 20
 
 
 def print_story(run: str, runs_dir: Path | None, node: int, *, as_json: bool) -> None:
-    with StoredRun.open(run, runs_dir) as opened:
+    with no_collections(), StoredRun.open(run, runs_dir) as opened:
         story = story_of(opened, node)
     print(ascii_json(story.model_dump_json()) if as_json else "\n".join(story_lines(story)))  # noqa: T201
 

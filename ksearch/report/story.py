@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ksearch.records.beliefs import PredictionRecord
 from ksearch.records.learning import prediction_record
 from ksearch.records.model import CandidateRecord, NodeRecord, Record, TicketRecord
-from ksearch.records.reading import StoredRun
+from ksearch.records.reading import StoredRun, Turn
 from ksearch.report.page.details import kernel_detail
 from ksearch.report.page.model import EvaluationDetail
-from ksearch.store.fold import RunState
+from ksearch.store.fold import BrokenLog, RunState
 from ksearch.tree import OptionView, Tree
-from ksearch.tree.types import NodeId
+from ksearch.tree.types import ROOT, Action, NodeId
 from ksearch.worldmodel.beliefs import gain, success
 from ksearch.worldmodel.claims import crps
 
@@ -124,19 +124,18 @@ class Story(Record):
 
 
 def story_of(run: StoredRun, node: int) -> Story:
-    """Folds the log again up to each decision for the node. Raises BadInput for a node that the run doesn't have."""
+    """Folds the log once, with a stop before each decision for the node. Raises BadInput for a node that the run doesn't have."""
+    scenes = [_scene(run, turn) for turn in run.turns(node)]
     head = run.head()
     told = run.node(node)
-    way = _way(run, told)
     candidates = [run.candidate(number) for number in told.candidates]
     attempts = tuple(_attempt(run, candidate) for candidate in candidates)
     answers = [answer for candidate in candidates for answer in candidate.evaluations]
-    tickets = sorted((run.ticket(number) for number in told.tickets), key=lambda ticket: ticket.issued_seq)
     return Story(
         run=head.run, definition=head.definition, device_name=head.device_name, timer=head.timer,
         policy=str(head.settings.get("policy")), node=told, incumbent=any(candidate.incumbent for candidate in candidates),
         pinned=told.id in head.pins,
-        decisions=tuple(_decision(run, way, ticket) for ticket in tickets), attempts=attempts,
+        decisions=tuple(_decision(run.ticket(scene.ticket), scene) for scene in scenes), attempts=attempts,
         device_seconds=sum(candidate.device_seconds for candidate in candidates),
         wall_seconds=sum(answer.wall_seconds for answer in answers),
         crps=_crps(told), predictions=prediction_record(run.state()),
@@ -148,39 +147,65 @@ def _crps(node: NodeRecord) -> float | None:
     return None if action is None or node.gain is None or action.gain_sd <= 0 else crps(action.gain_mean, action.gain_sd, node.gain)
 
 
-def _way(run: StoredRun, node: NodeRecord) -> list[NodeRecord]:
-    """From the root to the node."""
-    way = [node]
-    while (parent := way[-1].parent) is not None:
-        way.append(run.node(parent))
-    return way[::-1]
+class Step(NamedTuple):
+    """A node on the way to the one told of, and its action; the root has none."""
+
+    id: int
+    action: Action | None
 
 
-def _decision(run: StoredRun, way: Sequence[NodeRecord], ticket: TicketRecord) -> Decision:
-    moment, told = _moment(run, way[-1], ticket), way[-1]
-    state = run.state(moment)
-    assert state.tree is not None, "tickets come after the root"
-    choices = tuple(_choices(state.tree, way[_began(way, state.tree.start) :], fresh=told.seq == ticket.issued_seq - 1))
+class Scene(NamedTuple):
+    """A decision for the node, as far as the moment of its ticket tells it."""
+
+    ticket: int
+    evaluations: int
+    honesty: float
+    start: int
+    belief: Belief | None
+    choices: tuple[Choice, ...]
+
+
+def _scene(run: StoredRun, turn: Turn) -> Scene:
+    state = run.state(_moment(run, turn))
+    known = turn.issued.node if turn.opened is None else turn.opened.parent
+    if state.tree is None or not 0 <= known < len(state.tree):  # the log was read ahead of its fold, which would have said so
+        raise BrokenLog(f"run {state.header.run}: event {turn.seq} names a node that isn't there")
+    way = _way(state.tree, turn)
+    choices = tuple(_choices(state.tree, way[_began(way, state.tree.start) :], fresh=turn.opened is not None))
+    action = way[-1].action
+    belief = None if action is None else _belief(state, action.technique)
+    return Scene(turn.issued.ticket, state.evaluations, state.tree.honesty, state.tree.start, belief, choices)
+
+
+def _moment(run: StoredRun, turn: Turn) -> int:
+    """The event before the choice. `puct` weighs a queued step against the arms, `puct-mean` a new arm among them."""
+    opened_before = turn.opened is not None and run.so_far.settings.policy == "puct"
+    return turn.seq - 2 if opened_before else turn.seq - 1
+
+
+def _way(tree: Tree, turn: Turn) -> list[Step]:
+    """From the root to the node, which may be opened only an event later."""
+    node = NodeId(turn.issued.node)
+    last, at = ([], node) if node < len(tree) or turn.opened is None else ([Step(node, turn.opened.action)], NodeId(turn.opened.parent))
+    plan, above = tree.plan(at), [at]
+    while above[-1] != ROOT:
+        above.append(tree.parent(above[-1]))
+    return [*map(Step, reversed(above), (None, *plan)), *last]
+
+
+def _decision(ticket: TicketRecord, scene: Scene) -> Decision:
     return Decision(
-        ticket=ticket, evaluations=state.evaluations, honesty=state.tree.honesty, pinned=state.tree.start if state.tree.start else None,
-        belief=None if told.action is None else _belief(state, told.action.technique), choices=choices,
-        agrees=all(map(_took_the_best, choices)),
+        ticket=ticket, evaluations=scene.evaluations, honesty=scene.honesty, pinned=scene.start or None, belief=scene.belief,
+        choices=scene.choices, agrees=all(map(_took_the_best, scene.choices)),
     )  # fmt: skip
 
 
-def _moment(run: StoredRun, node: NodeRecord, ticket: TicketRecord) -> int:
-    """The event before the choice. `puct` weighs a queued step against the arms, `puct-mean` a new arm among them."""
-    state = run.state(ticket.issued_seq - 1)
-    opened_before = node.seq == ticket.issued_seq - 1 and state.settings.policy == "puct"
-    return ticket.issued_seq - 2 if opened_before else ticket.issued_seq - 1
-
-
-def _began(way: Sequence[NodeRecord], start: int) -> int:
+def _began(way: Sequence[Step], start: int) -> int:
     """Where on the way the descent began: at the root or a pin."""
-    return next((place for place, node in enumerate(way) if node.id == start), 0)
+    return next((place for place, step in enumerate(way) if step.id == start), 0)
 
 
-def _choices(tree: Tree, way: Sequence[NodeRecord], *, fresh: bool) -> Iterator[Choice]:
+def _choices(tree: Tree, way: Sequence[Step], *, fresh: bool) -> Iterator[Choice]:
     """Empty for policies that compare no scores. The last choice of `puct` is what to do where the way ends."""
     for at, following in pairwise([*way, None]):
         if at is None or at.id >= len(tree) or not (options := _options(tree, at.id, following)):
@@ -190,7 +215,7 @@ def _choices(tree: Tree, way: Sequence[NodeRecord], *, fresh: bool) -> Iterator[
             yield Choice(at=at.id, chosen=None if following is None else following.id, opened_for_it=opened, options=options)
 
 
-def _options(tree: Tree, at: int, following: NodeRecord | None) -> tuple[OptionScore, ...]:
+def _options(tree: Tree, at: int, following: Step | None) -> tuple[OptionScore, ...]:
     found = tree.options(NodeId(at))
     return tuple(_score(tree, option, _is_chosen(option, following), found) for option in found)
 
@@ -200,7 +225,7 @@ def _took_the_best(choice: Choice) -> bool:
     return best is not None and any(option.chosen and option.total == best.total for option in choice.options)
 
 
-def _is_chosen(option: OptionView, following: NodeRecord | None) -> bool:
+def _is_chosen(option: OptionView, following: Step | None) -> bool:
     if following is None:
         return option.move in ("write", "ask")
     if option.move == "open":

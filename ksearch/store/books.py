@@ -30,27 +30,24 @@ class Books:
 
     def started(self, ticket: int, event: EvaluationStarted) -> None:
         """A candidate that waited in the surrogate's line reserves only now, when it is measured."""
-        if not self._held(ticket):
+        if not self.ledger.holds(_key(ticket)):
             self.ledger.hold(_key(ticket), _reserved(event, 1))
 
-    def _held(self, ticket: int) -> bool:
-        return _key(ticket) in self.ledger.reservations
-
     def settled(self, ticket: Write, candidate: CandidateState | None) -> None:
-        judged = candidate is not None and "evaluate" in candidate.verdicts
-        if self._held(ticket.ticket):
-            self.ledger.settle(_key(ticket.ticket), Amounts() if candidate is None else _taken(candidate, int(judged)))
+        judged, key = candidate is not None and "evaluate" in candidate.verdicts, _key(ticket.ticket)
+        if self.ledger.holds(key):
+            self.ledger.settle(key, Amounts() if candidate is None else _taken(candidate, int(judged)))
 
     def promotion_started(self, candidate: CandidateState, event: EvaluationStarted) -> None:
         """It costs no evaluation: it belongs to the one that asked for it."""
-        if _promotion_key(candidate) not in self.ledger.reservations:
+        if not self.ledger.holds(_promotion_key(candidate)):
             self.ledger.hold(_promotion_key(candidate), _reserved(event, 0))
 
     def promotion_answered(self, candidate: CandidateState) -> None:
         self.ledger.settle(_promotion_key(candidate), Amounts.of(gpu_seconds=candidate.promoting_seconds, usd=candidate.promoting_usd))
 
     def root_started(self, candidate: CandidateState, event: EvaluationStarted) -> None:
-        if _root_key(candidate) not in self.ledger.reservations:
+        if not self.ledger.holds(_root_key(candidate)):
             self.ledger.hold(_root_key(candidate), _reserved(event, 1))
 
     def root_answered(self, candidate: CandidateState) -> None:

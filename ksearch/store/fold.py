@@ -51,9 +51,9 @@ from ksearch.store.events import (
 )
 from ksearch.store.facts import RunFacts
 from ksearch.store.forecasts import SurrogateState
-from ksearch.translate import evidence
 from ksearch.tree import Tree, policy_named
 from ksearch.tree.types import Cancelled, Failed, Foreseen, Issued, Measured, NodeId, Refuted, Settled, Write
+from ksearch.worldmodel.beliefs import evidence
 from ksearch.worldmodel.document import edited
 
 __all__ = ["Books", "BrokenLog", "CandidateState", "ModelCall", "RunState", "tree_policy"]
@@ -309,8 +309,8 @@ class RunState(RunFacts):
     def _root(self, event: RootSettled) -> None:
         self.root = event
         self.promotions.bar, self.promotions.sigma = event.reward, event.sigma_noise
-        policy, kept = policy_named(tree_policy(self.settings.policy, self.header.judge_version)), self.books is not None
-        self.tree = Tree(root_reward=event.reward, sigma_noise=event.sigma_noise, policy=policy, asked=kept)
+        policy = policy_named(tree_policy(self.settings.policy, self.header.judge_version))
+        self.tree = Tree(root_reward=event.reward, sigma_noise=event.sigma_noise, policy=policy)
         if event.candidate is not None:
             self.candidates[event.candidate].settled = Measured(event.reward)
 

@@ -7,14 +7,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from ksearch.judge.verdict import Verdict
 from ksearch.settings import Settings
 from ksearch.store.changes import TreeEvent, to_event
 from ksearch.store.events import Event, RunCreated, parse_event
 from ksearch.store.fold import BrokenLog, RunState
 from ksearch.store.log import EventLog, EventRow, InboxAnswer
 from ksearch.tree.types import Change
+
+if TYPE_CHECKING:
+    from ksearch.judge.verdict import Verdict
 
 Observer = Callable[[Event, RunState], None]
 
@@ -65,6 +68,20 @@ def no_collections() -> Iterator[None]:
             gc.enable()
 
 
+@dataclass(slots=True)
+class Held:
+    """Recorded, and committed together with what follows."""
+
+    rows: list[EventRow] = field(default_factory=list)
+    answers: list[InboxAnswer] = field(default_factory=list)
+    durable: bool = False
+
+    def add(self, rows: Sequence[EventRow], answers: Sequence[InboxAnswer], *, durable: bool) -> None:
+        self.rows += rows
+        self.answers += answers
+        self.durable = self.durable or durable
+
+
 @dataclass
 class Journal:
     """The only writer of a run. Not thread-safe: the search loop owns it."""
@@ -72,6 +89,7 @@ class Journal:
     log: EventLog
     state: RunState
     observers: list[Observer] = field(default_factory=list)
+    _held: Held | None = None
 
     @classmethod
     def create(cls, log: EventLog, header: RunCreated, settings: Settings) -> Journal:
@@ -88,12 +106,31 @@ class Journal:
     def record(self, *events: Event, durable: bool = False, tree_done: bool = False, answers: Sequence[InboxAnswer] = ()) -> None:
         """Append in one transaction, then fold, then tell the observers. `answers` are given to the inbox with it."""
         now = time.time()
-        self.log.append([_row(event, now) for event in events], durable=durable, answers=answers)
+        rows = [_row(event, now) for event in events]
+        if self._held is None:
+            self.log.append(rows, durable=durable, answers=answers)
+        else:
+            self._held.add(rows, answers, durable=durable)
         for event in events:
             self.state.apply(event, now, tree_done=tree_done)
         for event in events:
             for observe in self.observers:
                 observe(event, self.state)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is recorded in here is committed as one transaction at the end, so that no interruption falls between.
+
+        Only for what nobody outside acts on before the end: the state has it at once, the log and other processes then.
+        """
+        assert self._held is None, "transactions don't nest"
+        held = self._held = Held()
+        try:
+            yield
+        finally:
+            self._held = None
+            if held.rows or held.answers:
+                self.log.append(held.rows, durable=held.durable, answers=held.answers)
 
     def record_changes(
         self,

@@ -181,6 +181,13 @@ class EventLog:
             if len(rows) < _BATCH:
                 return
 
+    def events_at(self, node: int, types: Sequence[str]) -> list[StoredEvent]:
+        """Events of these types that name a node of the tree, in order. SQLite picks them out, far quicker than a fold of the log."""
+        chosen = ", ".join("?" * len(types))
+        where = f"type IN ({chosen}) AND json_extract(payload, '$.node') = ?"
+        rows = self._query(f"SELECT seq, time, type, payload FROM events WHERE {where} ORDER BY seq", (*types, node))  # noqa: S608
+        return [StoredEvent._make(row) for row in rows]
+
     def put_blob(self, data: bytes) -> str:
         """Store bytes in a transaction of their own and return their sha256 in hex; the same bytes are stored once."""
         self.append((), durable=False, blobs=[data])

@@ -40,6 +40,7 @@ def remote() -> Iterator[CommandEvaluator]:
     evaluator.close()
 
 
+@pytest.mark.slow
 def test_a_command_judges_and_a_killed_one_is_started_again(remote: CommandEvaluator) -> None:
     assert remote.submit(job_of(solution(HONEST))).result(timeout=90).status is Status.PASSED
     process = remote._queue._judge

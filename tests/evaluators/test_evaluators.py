@@ -33,6 +33,7 @@ def evaluator(request: pytest.FixtureRequest) -> Evaluator:
     return FakeEvaluator(delay_s=0.01) if request.param == "fake" else request.getfixturevalue("local")
 
 
+@pytest.mark.slow
 def test_every_job_gets_its_own_verdict(evaluator: Evaluator) -> None:
     jobs = [job_of(solution(HONEST + f"# {number}")) for number in range(3)]
     verdicts = [future.result(timeout=60) for future in [evaluator.submit(job) for job in jobs]]

@@ -11,6 +11,7 @@ import pytest
 CASES = Path(__file__).with_name("ray_cases.py")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_local_cluster_and_its_losses() -> None:
     command = [sys.executable, "-m", "pytest", str(CASES), "-q", "-rs", "-p", "no:xdist", "-p", "no:cacheprovider", "--tb=short"]

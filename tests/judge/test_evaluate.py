@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ksearch.judge.verdict import Verdict
 from tests.judge.conftest import HONEST, Judged, job_of, solution
 
@@ -21,6 +23,7 @@ def evaluate(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_folder_gets_a_verdict_for_each_job_that_has_none(tmp_path: Path) -> None:
     for name, source in (("a", HONEST), ("b", "run = 3")):
         (tmp_path / f"{name}.job.json").write_text(job_of(solution(source)).model_dump_json())

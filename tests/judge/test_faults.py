@@ -88,7 +88,7 @@ def descriptors(pid: int) -> int:
 
 
 @pytest.mark.slow
-def test_a_hundred_evaluations_leave_nothing(cache: Path) -> None:
+def test_forty_evaluations_leave_nothing(cache: Path) -> None:
     """No process, no shared memory, no temporary file, no open descriptor is left by what went before."""
     process = JudgeProcess("cpu")
     try:
@@ -96,7 +96,7 @@ def test_a_hundred_evaluations_leave_nothing(cache: Path) -> None:
         quick = [_quick(source) for source in (HONEST, *bad)]
         process.judge(quick[0])
         before = left(process.pid)
-        for number in range(100):
+        for number in range(40):
             process.judge(quick[number % len(quick)])
         assert left(process.pid) == before
     finally:

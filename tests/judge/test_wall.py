@@ -39,6 +39,7 @@ def confined(
         "-m",
         "ksearch.judge.sandbox.confine",
         plan.model_dump_json(),
+        str(os.getpid()),
         "--",
         sys.executable,
         "-c",
@@ -47,6 +48,17 @@ def confined(
     ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+
+
+def test_nothing_is_run_for_a_parent_that_died_meanwhile(tmp_path: Path) -> None:
+    """Killed while this program was starting: it is somebody else's child by now, and no signal would ever come."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    plan = WallPlan(scratch=str(tmp_path), processes=True)
+    command = [sys.executable, "-m", "ksearch.judge.sandbox.confine", plan.model_dump_json(), str(gone.pid), "--", "touch", "ran"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    assert subprocess.run(command, env=environment, timeout=60, check=False).returncode == 1
+    assert not (tmp_path / "ran").exists()
 
 
 def answers(done: subprocess.CompletedProcess[str]) -> dict[str, str]:

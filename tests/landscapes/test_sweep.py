@@ -66,6 +66,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "prepare_device", stand_in.prepare)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stand_in")
 def test_every_kind_of_end_is_recorded_and_landscapes_are_written(tmp_path: Path) -> None:
     space = toy()

@@ -99,6 +99,7 @@ def test_a_dry_run_says_first_who_is_asked_and_what_it_may_cost(tmp_path: Path) 
     assert KEY not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_whole_run_against_an_endpoint(tmp_path: Path) -> None:
     """Every layer from the command line to the summary; the key is nowhere in what is printed or stored."""
     with serving(Diligent(failing=0.0)) as server:

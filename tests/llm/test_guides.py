@@ -38,6 +38,7 @@ def built(folder: Path, language: str, code: str, arch: str | None = None) -> Pa
     return folder / "kernel.so"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_cuda_example_builds(tmp_path: Path) -> None:
     built(tmp_path, "cuda", example_of("cuda"), "sm_90")

@@ -95,6 +95,7 @@ def test_what_a_person_reads(tmp_path: Path) -> None:
         assert words in text
 
 
+@pytest.mark.slow
 def test_the_command_on_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real judge, real ceilings, two small workloads."""
     monkeypatch.setenv("KSEARCH_CACHE", str(tmp_path / "cache"))

@@ -26,7 +26,7 @@ from ksearch.tree.types import (
     Unpinned,
     Write,
 )
-from tests.tree.worlds import Logged, action
+from tests.tree.worlds import Logged, action, lines
 
 TOLERANCE = 1e-9
 
@@ -221,6 +221,7 @@ class TreeMachine(RuleBasedStateMachine):
                 replayed.apply(change)
             if length in snapshots:
                 assert replayed.snapshot() == snapshots[length]
+        assert lines(replayed) == lines(self.logged.tree), "made now, and kept since the first choice"
         self.check_same_next_choice(replayed)
 
     def check_same_next_choice(self, replayed: Tree) -> None:

@@ -85,6 +85,15 @@ class Logged:
         return ticket
 
 
+def lines(tree: Tree) -> tuple[object, ...]:
+    """All that the frontier of a tree holds, in its orders where they mean anything."""
+    front = tree._state.frontier
+    offers = {step: [(offer.rank, offer.node.id) for offer in line] for step, line in {**front.untried, **front.tried}.items()}
+    fresh = [(offer.rank, offer.step, offer.node.id) for offer in front.fresh]
+    waiting, hungry = ([(rank, id) for rank, id, _ in line] for line in (front.waiting, front.hungry))
+    return offers, set(front.tried), fresh, waiting, hungry
+
+
 def new_tree(policy: Policy | None = None, root: float = 0.0, sigma: float = 0.01, constants: Constants = DEFAULTS) -> Logged:
     return Logged(Tree(root, sigma, Puct() if policy is None else policy, constants))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -134,19 +135,31 @@ def test_a_new_node_is_shown_within_two_seconds_of_its_event(tmp_path: Path, bro
         assert f"#{newest}" in shown.page.locator("#node-h").inner_text()
 
 
-STANDS = """({ data }) => { return rounded({
+STANDS = """({ data }) => ({
   nodes: data.nodes.map(({ id, parent, status, N, F, O, K, best, own_best, gain, attempts, shown, action, queued }) =>
     [id, parent, status, N, F, O, K, best, own_best, gain, attempts, shown, action === null ? null : data.actions[action].key,
      queued.map((index) => data.actions[index].key)]),
   candidates: data.candidates.map((candidate) => ({ ...candidate, forecast: null })),
   tickets: data.tickets, progress: data.progress, incumbents: data.incumbents, headline: data.headline, budget: data.budget,
   evaluations: data.run.evaluations,
-}); function rounded(value) {
-  return JSON.parse(JSON.stringify(value, (_, item) => (typeof item === "number" ? Number(item.toPrecision(5)) : item)));
-} }"""
-"""What of a page doesn't follow from the whole run; the page came with rounded numbers."""
+})"""
+"""What of a page doesn't follow from the whole run."""
 
 
+def alike(one: object, other: object) -> bool:
+    """Equal, but for the digits that the page came without."""
+    match one, other:
+        case dict(), dict():
+            return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
+        case list(), list():
+            return len(one) == len(other) and all(map(alike, one, other))
+        case (int() | float(), int() | float()):
+            return math.isclose(one, other, rel_tol=1e-4)
+        case _:
+            return one == other
+
+
+@pytest.mark.slow
 def test_a_large_run_is_followed_by_what_changed_and_ends_as_the_whole(
     tmp_path: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,7 +177,7 @@ def test_a_large_run_is_followed_by_what_changed_and_ends_as_the_whole(
         asked = [url for url in shown.asked if "data.json" in url]
         assert len({url.split("whole=")[1].split("&")[0] for url in asked}) == 1, "the whole came once, with the page"
         for part, rows in page.evaluate(f"(data) => ({STANDS})({{ data }})", data).items():
-            assert page.evaluate(f"({STANDS})(ksearch)")[part] == rows
+            assert alike(page.evaluate(f"({STANDS})(ksearch)")[part], rows), part
 
 
 def test_a_pin_a_ban_and_a_raised_budget_reach_the_living_run_from_the_page(tmp_path: Path, browser: Browser) -> None:

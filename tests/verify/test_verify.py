@@ -68,6 +68,7 @@ def test_for_a_person_nothing_of_the_candidate_s_moves_the_terminal(given: Path)
     assert printable("a\x1b[2Jb\tc") == "a?[2Jb    c"
 
 
+@pytest.mark.slow
 def test_a_run_s_incumbent_is_judged_afresh(given: Path) -> None:
     """The fake evaluator's incumbent is a real kernel with made-up times: judged, and not compared by another timer."""
     budget = ["--max-evaluations", "4", "--name", "r", "--runs-dir", "runs", "--workloads", "w.jsonl"]

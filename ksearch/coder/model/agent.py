@@ -17,7 +17,6 @@ from ksearch.worldmodel.briefing import inline
 from ksearch.worldmodel.oracle import Oracle, Question, Turn, Unanswered, consult
 from ksearch.worldmodel.types import Proposal, ProposeRequest
 
-POLICY = "single-agent"
 ORIGIN = "agent"
 TURN = "turn"
 

@@ -25,8 +25,9 @@ from ksearch.judge.sandbox.wall import WallPlan, WallRefused, raise_wall
 GAPS: list[bytearray] = []
 
 
-def main(descriptor: int, kind: Kind) -> None:
-    die_with_parent(os.getppid())
+def main(descriptor: int, kind: Kind, judge: int) -> None:
+    """`judge` is the process that started it: told, as one that is gone by now could not be asked for."""
+    die_with_parent(judge)
     _import_ahead(kind)
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are reaped by the kernel
@@ -136,4 +137,4 @@ def _own_descriptors(work: int, output: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])  # type: ignore[arg-type]
+    main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
-"""`python -m ksearch.judge.sandbox.confine PLAN -- COMMAND...`: run a command (a compiler) behind the wall.
+"""`python -m ksearch.judge.sandbox.confine PLAN PARENT -- COMMAND...`: run a command (a compiler) behind the wall.
 
-PLAN is a WallPlan as JSON. The command's children die with it: where a pid namespace is to be had they live in it, and its
+PLAN is a WallPlan as JSON, PARENT the process that it must not outlive: told, since one that is gone by the time this program has
+started can't be asked for any more. The command's children die with it: where a pid namespace is to be had they live in it, and its
 end is theirs. Exit 125 when the wall can't be raised, else the command's own status.
 """
 
@@ -18,11 +19,12 @@ REFUSED = 125
 
 
 def main(arguments: list[str]) -> int:
-    plan, command = WallPlan.model_validate_json(arguments[0]), arguments[2:]
+    parent, command = int(arguments[1]), arguments[3:]
+    die_with_parent(parent)
+    plan = WallPlan.model_validate_json(arguments[0])
     os.chdir(plan.scratch)
-    die_with_parent(os.getppid())
     entered = () if "namespaces" in plan.without else namespaces.enter()
-    die_with_parent()
+    die_with_parent(parent)  # again: the signal is lost on the way into namespaces
     child = os.fork()
     if child == 0:
         _run(plan, entered, command)
