@@ -255,10 +255,10 @@ def test_a_forecaster_that_turns_liar_is_off_within_twenty_verdicts(searching: F
 
 @dataclass
 class Turning(Oracle):
-    """Lies about everything after ten verdicts."""
+    """Lies about everything after six verdicts: some are put off when it loses its trust."""
 
     def forecast(self, sample: Sample) -> Forecast | None:
-        self.sign = 1.0 if len(self.learnt) < 10 else -1.0
+        self.sign = 1.0 if len(self.learnt) < 6 else -1.0
         return Oracle.forecast(self, sample)
 
 
