@@ -10,35 +10,17 @@ from ksearch.landscapes.landscape import Landscape, LandscapeError, Point, Recor
 from ksearch.worldmodel.catalogue import Technique
 
 UNROLL = Technique(
-    id="unroll",
-    target="loop",
-    sets={"unroll": 4},
-    needs={"unroll": (1,)},
-    intent="unroll",
-    rationale="latency",
-    gain_mean=0.2,
-    gain_sd=0.1,
-    p_success=0.9,
-    difficulty=1,
-    parameter="4",
+    id="unroll", target="loop", sets={"unroll": 4}, needs={"unroll": (1,)}, intent="unroll", rationale="latency",
+    gain_mean=0.2, gain_sd=0.1, p_success=0.9, difficulty=1, parameter="4",
 )
 
 
 def landscape(**changed: object) -> Landscape:
     fields: dict[str, object] = {
-        "name": "toy",
-        "definition": "toy_op",
-        "family": "toy/cpu",
-        "device": "cpu",
-        "device_name": "a cpu",
-        "timer": "judge-clock",
-        "recorded": "2026-11-21",
-        "versions": {"torch": "2"},
-        "language": "cpp",
-        "defaults": {"unroll": 1},
+        "name": "toy", "definition": "toy_op", "family": "toy/cpu", "device": "cpu", "device_name": "a cpu", "timer": "judge-clock",
+        "recorded": "2026-11-21", "versions": {"torch": "2"}, "language": "cpp", "defaults": {"unroll": 1},
         "techniques": (RecordedTechnique.of(UNROLL),),
-        "workloads": (TimedWorkload(uuid="a", regime="short", weight=1.0, baseline_us=10.0),),
-        "sigma_noise": 0.01,
+        "workloads": (TimedWorkload(uuid="a", regime="short", weight=1.0, baseline_us=10.0),), "sigma_noise": 0.01,
         "points": (
             Point(config={"unroll": 1}, code="c1", status="PASSED", latencies_us=(9.0,)),
             Point(config={"unroll": 4}, code="c2", status="COMPILE_ERROR", stage="compile", message="no"),

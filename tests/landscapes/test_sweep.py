@@ -52,13 +52,8 @@ def toy() -> Enumerated:
     space = Space("toy", "rmsnorm", "toy/cuda", "cuda", ("python",), ("write",), (), {"mean": (), "small": ("b1-16",)})
     solutions = {name: solution(body) for name, body in bodies.items()}
     return Enumerated(
-        space,
-        DEFINITION,
-        Catalogue("toy", {"body": "plain"}, steps),
-        WORKLOADS,
-        tuple({"body": name} for name in bodies),
-        tuple(found.digest for found in solutions.values()),
-        {found.digest: found for found in solutions.values()},
+        space, DEFINITION, Catalogue("toy", {"body": "plain"}, steps), WORKLOADS, tuple({"body": name} for name in bodies),
+        tuple(found.digest for found in solutions.values()), {found.digest: found for found in solutions.values()},
     )
 
 
