@@ -1,6 +1,8 @@
 """puct with many evaluators, against itself with one: throughput, evaluations and time to within 5 % of the best.
 
-On the landscapes of bench_search_policy.py. The budget grows with the evaluators, so that none runs dry.
+On the landscapes of bench_search_policy.py. While a kernel is promoted the other evaluators go on, so two counts are told: until it
+was the incumbent (`cost`), and until its own evaluation was answered (`measured`).
+The budget grows with the evaluators, so that none runs dry.
 
     python benchmarks/search_policy/parallel.py [--seeds 20] [--budget 150] [--processes 2] [--evaluators 16,64] [--out FILE]
 """
@@ -18,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from bench_search_policy import held_out_fields, tuning_fields
 
-from ksearch.landscapes.comparison import Score, costs, ratio, run_tasks, tasks_of
+from ksearch.landscapes.comparison import PENALTY, Score, costs, ratio, run_tasks, tasks_of
 
 
 def row(scores: list[Score], one: list[Score], evaluators: int) -> dict[str, object]:
@@ -27,11 +29,26 @@ def row(scores: list[Score], one: list[Score], evaluators: int) -> dict[str, obj
     found = ratio(mine, theirs)
     by_field = {name: (fmean(theirs[name]), fmean(mine[name])) for name in mine}
     return {
-        "evaluators": evaluators, "throughput_of_one": throughput(scores) / throughput(one), "reached": reached(scores),
+        "evaluators": evaluators, "measured_of_one": measured(scores, one),
+        "throughput_of_one": throughput(scores) / throughput(one), "reached": reached(scores),
         "reached_by_one": reached(one), "cost_of_one": [found.value, found.low, found.high],
         "geometric_cost": math.exp(fmean(math.log(pair[1]) for pair in by_field.values())),
         "seconds_to_reach": fmean(map(seconds, scores)), "seconds_to_reach_with_one": fmean(map(seconds, one)), "by_field": by_field,
     }  # fmt: skip
+
+
+def measured(scores: list[Score], one: list[Score]) -> list[float]:
+    """As the ratio of costs, by the number that the kernel's own evaluation had."""
+    mine, theirs = ({name: [float(n) for n in numbers] for name, numbers in _numbers(rows).items()} for rows in (scores, one))
+    found = ratio(mine, theirs)
+    return [found.value, found.low, found.high]
+
+
+def _numbers(scores: list[Score]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for score in scores:
+        found.setdefault(score.field, []).append(max(1, PENALTY * score.budget if score.measured is None else score.measured))
+    return found
 
 
 def throughput(scores: list[Score]) -> float:

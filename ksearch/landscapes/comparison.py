@@ -71,8 +71,8 @@ def recorded_field(landscape: Landscape, split: Split) -> Field:
 
 
 class Score(BaseModel):
-    """One search. `reached` evaluations and `reached_s` simulated seconds are None when it never came within 5 %; `curve` is the
-    regret (nats) after 0, 1, ... evaluations."""
+    """One search. `reached` evaluations and `reached_s` simulated seconds are None when it never came within 5 %, `measured` is which
+    evaluation was that of the kernel that came there; `curve` is the regret (nats) after 0, 1, ... evaluations."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -83,6 +83,7 @@ class Score(BaseModel):
     budget: int
     reached: int | None
     reached_s: float | None
+    measured: int | None
     evaluations: int
     seconds: float
     issuing_seconds: float
@@ -104,6 +105,7 @@ def score(field: Field, ground: Ground, setting: Setting, done: Replayed) -> Sco
     return Score(
         field=field.name, policy=setting.policy, evaluators=setting.evaluators, seed=setting.seed, budget=setting.budget,
         reached=None if near is None else near.evaluations, reached_s=None if near is None else near.seconds,
+        measured=None if near is None else near.measured,
         evaluations=done.evaluations, seconds=done.seconds, issuing_seconds=done.issuing_seconds,
         curve=_curve(ground, setting.budget, done),
     )  # fmt: skip

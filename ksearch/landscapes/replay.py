@@ -71,11 +71,13 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Improvement:
-    """The incumbent changed after so many evaluations, at this simulated second; `reward` is its true one."""
+    """The incumbent changed after so many evaluations, at this simulated second; `reward` is its true one. Its own evaluation was
+    answered as number `measured`: others go on while it is promoted."""
 
     evaluations: int
     seconds: float
     reward: float
+    measured: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +255,8 @@ class ReplayedSearch(Search):
         self.clock = Clock(setting.evaluators)
         self.steps = ReplaySteps(journal, self.parts, ground, setting.seed, self.clock)
         self._plant(plant)
-        self.improvements = [Improvement(0, 0.0, self._true(0))]
+        self.measured = {0: 0}
+        self.improvements = [Improvement(0, 0.0, self._true(0), 0)]
         journal.observers.append(self._observe)
 
     def finish(self) -> Replayed:
@@ -289,8 +292,9 @@ class ReplayedSearch(Search):
     def _observe(self, event: Event, state: RunState) -> None:
         if isinstance(event, EvaluationSettled) and event.kind == "evaluate":
             self.count += 1
+            self.measured[event.candidate] = self.count
         elif isinstance(event, IncumbentChanged):
-            self.improvements.append(Improvement(self.count, self.clock.now, self._true(event.candidate)))
+            self.improvements.append(Improvement(self.count, self.clock.now, self._true(event.candidate), self.measured[event.candidate]))
 
     def _true(self, candidate: int) -> float:
         reward = self.steps.spots[candidate].reward

@@ -25,6 +25,7 @@ def scored(policy: str, seed: int, reached: int | None, field: str = "f", budget
     curve = tuple(0.5 if reached is None or place < reached else 0.0 for place in range(budget + 1))
     return Score(
         field=field, policy=policy, evaluators=1, seed=seed, budget=budget, reached=reached, reached_s=None if reached is None else 1.0,
+        measured=reached,
         evaluations=budget, seconds=10.0, issuing_seconds=9.0, curve=curve,
     )  # fmt: skip
 

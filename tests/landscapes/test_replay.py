@@ -158,3 +158,12 @@ def test_the_non_monotone_optimum_lies_behind_a_loss() -> None:
     rewrite = next(step for step in ground.catalogue.techniques if step.id == "rewrite")
     assert (ground.at({**ground.catalogue.defaults, **rewrite.sets}).reward or 0.0) < -0.1
     assert any(step.needs.get("rewrite") for step in ground.catalogue.techniques)
+
+
+def test_with_one_evaluator_a_promotion_belongs_to_its_evaluation_and_with_many_others_go_on_meanwhile() -> None:
+    ground = draw("additive", 3)
+    alone = replay(ground, Setting(budget=40)).improvements
+    together = replay(ground, Setting(budget=80, evaluators=8)).improvements
+    assert all(step.measured == step.evaluations for step in alone)
+    assert all(step.measured <= step.evaluations for step in together)
+    assert any(step.measured < step.evaluations for step in together)
