@@ -57,9 +57,10 @@ class JobFactory:
         limit = self.settings.budget.max_gpu_seconds
         return GPU_RESERVATION_S if limit is None else min(GPU_RESERVATION_S, limit)
 
-    def offering(self, job: Job, name: str, opponent: Solution, bar: float) -> Job:
+    def offering(self, job: Job, name: str, opponent: Solution, bar: float, baselines: dict[str, float]) -> Job:
         """An evaluation that is to be followed by the candidate's promotion, called `name`, if it is faster than what stood one."""
-        return job.model_copy(update={"offer": Offer(bar=bar, promotion=self.job(name, "promote", job.solution, opponent))})
+        promotion = self.job(name, "promote", job.solution, opponent)
+        return job.model_copy(update={"offer": Offer(bar=bar, baselines=baselines, promotion=promotion)})
 
     @property
     def usd_reservation(self) -> float:

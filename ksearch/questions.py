@@ -23,6 +23,7 @@ class Questions:
     def __init__(self, state: RunState, log: EventLog, parts: Parts) -> None:
         self.state, self.log, self.parts = state, log, parts
         self.workloads = workload_texts(parts.jobs.definition, parts.jobs.full)
+        self._baselines: dict[str, float] = {}
 
     def propose(self, ticket: Propose) -> ProposeRequest:
         assert self.state.tree is not None
@@ -94,6 +95,14 @@ class Questions:
 
     def solution(self, candidate: CandidateState) -> Solution:
         return Solution.model_validate_json(self.log.get_blob(candidate.written.solution))
+
+    def baselines(self) -> dict[str, float]:
+        """Microseconds of the run's baseline by workload, as timed with its root; empty until that is judged."""
+        if not self._baselines and self.state.root is not None and self.state.root.candidate is not None:
+            verdict = self.last_verdict(self.state.candidates[self.state.root.candidate])
+            assert verdict is not None
+            self._baselines = {row.uuid: row.baseline_us for row in verdict.workloads if row.baseline_us is not None}
+        return self._baselines
 
     def last_verdict(self, candidate: CandidateState) -> Verdict | None:
         answers = list(candidate.verdicts.values())

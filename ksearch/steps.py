@@ -45,7 +45,7 @@ from ksearch.store.fold import CandidateState, RunState
 from ksearch.store.forecasts import DECIDED
 from ksearch.store.journal import Journal
 from ksearch.surrogates.acquisition import MOST_CANDIDATES, drawn_as_audit, room_in_line
-from ksearch.translate import failed_stage, mean_latencies, reward
+from ksearch.translate import failed_stage, mean_latencies, over_baselines, reward
 from ksearch.tree.types import Cancelled, NodeId, Outcome, Proposed, Skipped, TicketId
 from ksearch.worldmodel.document import revise
 from ksearch.worldmodel.types import Planned
@@ -130,7 +130,7 @@ class Steps:
         solution, opponent = self.questions.solution(candidate), None if best is None else self.questions.solution(best)
         job = self.parts.jobs.job(f"{name}/{kind}", kind, solution, opponent if kind == "promote" else None)
         if kind == "evaluate" and opponent is not None and in_rounds(self.state.settings.evaluator):
-            job = self.parts.jobs.offering(job, f"{name}/promote", opponent, self.state.promotions.bar)
+            job = self.parts.jobs.offering(job, f"{name}/promote", opponent, self.state.promotions.bar, self.questions.baselines())
         gpu_seconds, usd = self._reservation(kind)
         self.journal.record(EvaluationStarted(candidate=candidate.id, kind=kind, gpu_seconds=gpu_seconds, usd=usd))
         future: Future[Answer] = self.parts.evaluator.submit(job)  # type: ignore[assignment]
@@ -157,7 +157,7 @@ class Steps:
                 self.tell(ticket.ticket, Proposed(tuple(proposal.action for proposal in answer)))
             case ProposeStep(ticket), Planned():
                 self.record_plan(ticket.ticket, answer)
-            case (ProposeStep(ticket) | WriteStep(ticket)), NoBudget(reason):
+            case ((ProposeStep(ticket) | WriteStep(ticket)), NoBudget(reason)):
                 self.tell(ticket.ticket, Cancelled(reason))
             case WriteStep(ticket), Draft():
                 self.record_candidate(answer, ticket.ticket, ticket.node)
@@ -214,6 +214,7 @@ class Steps:
         if verdict.status is Status.INFRASTRUCTURE:
             self._record_loss(candidate, kind, verdict)
             return
+        verdict = over_baselines(verdict, self.questions.baselines())
         passed = verdict.status is Status.PASSED
         weights = self.parts.jobs.full_weights if kind == "promote" else self.parts.jobs.subset_weights
         latencies = mean_latencies(verdict, weights) if passed else None

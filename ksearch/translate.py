@@ -50,6 +50,19 @@ def reward(verdict: Verdict, weights: Mapping[str, float], objective: Objective)
     return sum(logs) / sum(weights.values())
 
 
+def over_baselines(verdict: Verdict, baselines: Mapping[str, float]) -> Verdict:
+    """The verdict with these baselines, in microseconds by workload, where one is known.
+
+    A run has one baseline, timed with its root. A judge that was started anew, or another machine of the same kind, times it anew, and
+    finds it off by a third where the reference waits for its host: what is compared may not move with that.
+    """
+    rows = tuple(
+        row if row.uuid not in baselines or row.baseline_us is None else row.model_copy(update={"baseline_us": baselines[row.uuid]})
+        for row in verdict.workloads
+    )
+    return verdict.model_copy(update={"workloads": rows})
+
+
 def _timed(verdict: Verdict, uuid: str, latency_us: float | None) -> float:
     if latency_us is None or not latency_us > 0:
         raise ValueError(f"verdict of {verdict.job}: workload {uuid} has no positive latency")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ksearch.definitions.schema import Solution
 from ksearch.judge.verdict import Job, Offer, Status, Verdict
 from ksearch.store.promotions import LEAST_GAIN_LN
-from ksearch.translate import reward
+from ksearch.translate import over_baselines, reward
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,4 +80,4 @@ def _due(one: Judged) -> Due | None:
     if job.kind != "evaluate" or job.offer is None or not _passed(one):
         return None
     weights = {judged.workload.uuid: judged.weight for judged in job.workloads}
-    return Due(reward(one.verdict, weights, job.objective), job.offer)
+    return Due(reward(over_baselines(one.verdict, job.offer.baselines), weights, job.objective), job.offer)

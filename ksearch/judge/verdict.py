@@ -107,12 +107,13 @@ class Job(Frozen):
 
 class Offer(Frozen):
     """The promotion that will be asked for if the candidate is the fastest of its round, and faster than what stood a full judgement:
-    `bar`, as a reward (nats over the baseline).
+    `bar`, as a reward (nats over the run's baseline, whose microseconds by workload are `baselines`; over what is timed there, without).
 
     A place that judges folders takes it up at once: asking again would cost another way there and back.
     """
 
     bar: float
+    baselines: dict[str, float] = Field(default_factory=dict)
     promotion: Job
 
 

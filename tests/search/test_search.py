@@ -247,3 +247,34 @@ def test_what_is_spent_and_promised_never_passes_the_limit_in_dollars(rented: Be
         assert state.ledger.spent.usd + state.ledger.reserved.usd <= Decimal(str(limit)), stored.payload
     assert state.ledger.remaining.usd is not None
     assert not state.promotions.waiting or float(state.ledger.remaining.usd) < state.promotions.last_usd, "the fastest was promoted"
+
+
+class Drifting(FakeEvaluator):
+    """Times the baseline anew for each job, as judges that are started anew do, and finds it anything between half and twice."""
+
+    def submit(self, job: Job) -> Future[Verdict]:
+        inner, drifted, factor = super().submit(job), Future[Verdict](), 0.5 + int(job.solution.digest[:2], 16) / 170
+
+        def pass_on(done: Future[Verdict]) -> None:
+            verdict = done.result()
+            rows = [
+                row.model_copy(update={"baseline_us": None if row.baseline_us is None else factor * row.baseline_us})
+                for row in verdict.workloads
+            ]
+            drifted.set_result(verdict.model_copy(update={"workloads": tuple(rows)}))
+
+        inner.add_done_callback(pass_on)
+        return drifted
+
+
+def test_a_baseline_that_is_timed_anew_moves_no_reward(bench: Bench) -> None:
+    bench.evaluator = Drifting
+    bench.search()
+    state = state_of(bench)
+    assert state.root is not None
+    answers = [candidate.verdicts["evaluate"] for candidate in state.candidates.values() if "evaluate" in candidate.verdicts]
+    passed = [answer for answer in answers if answer.reward is not None and answer.latency_us is not None]
+    assert len({answer.baseline_us for answer in passed}) == 1
+    assert [a.reward for a in sorted(passed, key=lambda a: a.latency_us or 0.0)] == sorted((a.reward or 0.0 for a in passed), reverse=True)
+    assert state.incumbent is not None
+    assert state.incumbent.baseline_us == state.candidates[0].verdicts["promote"].baseline_us
