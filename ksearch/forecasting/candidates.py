@@ -68,9 +68,11 @@ class SampleMaker:
         )
 
     def _parent(self, candidate: CandidateState) -> CandidateState | None:
-        """The fastest candidate of the parent's plan; a reference as the root has no candidate of its own."""
+        """The fastest candidate of the parent's plan, or the one whose code it has, which was measured for both; a reference as the
+        root has no candidate of its own."""
         assert self.state.tree is not None
-        return self.state.best_candidate_of(self.state.tree.parent(NodeId(candidate.written.node)))
+        best = self.state.best_candidate_of(self.state.tree.parent(NodeId(candidate.written.node)))
+        return None if best is None else self.state.twin_of(best)
 
     def _solution(self, digest: str) -> Solution:
         return _parsed_solution(self.blobs.get_blob(digest))
