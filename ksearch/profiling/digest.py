@@ -164,4 +164,5 @@ def _badly_filled(kernel: KernelCounters) -> str:
     pipe, moved = kernel.l1_wavefronts_pct, kernel.l1_data_pct
     if pipe is None or moved is None or moved >= WELL_FILLED * pipe:
         return ""
-    return f", its pipe busy {pipe:.0f} % of the time to move {moved:.0f} % of the bytes that it could: accesses are narrow, scattered or in conflict for banks"
+    busy = f", its pipe busy {pipe:.0f} % of the time to move {moved:.0f} % of the bytes that it could"
+    return f"{busy}: accesses are narrow, scattered or in conflict for banks"

@@ -51,7 +51,8 @@ def test_figures_of_a_kernel_that_is_too_small() -> None:
 def test_the_digest_of_a_product_names_what_binds_it() -> None:
     assert digest_of("gemm").text.splitlines() == [
         "1 launch: gemm_kernel 1323.45 us",
-        "gemm_kernel (8192 blocks of 128): bound by L1 and shared memory (96 % of peak), its pipe busy 93 % of the time to move 42 % of the bytes that it could: "
+        "gemm_kernel (8192 blocks of 128): bound by L1 and shared memory (96 % of peak), "
+        "its pipe busy 93 % of the time to move 42 % of the bytes that it could: "
         "accesses are narrow, scattered or in conflict for banks",
         "  throughput DRAM 6 %, L2 56 %, L1 96 %, SM 22 %, tensor pipe 22 %",
         "  occupancy 49 % of 50 % possible, limited by registers; 7.76 waves",
