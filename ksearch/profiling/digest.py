@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from ksearch.definitions.schema import Frozen
@@ -10,6 +11,9 @@ TOP_STALLS = 3
 IDLE_PCT = 60.0
 """Below this share of every ceiling a kernel is bound by latency, not by throughput: as Nsight Compute's own rule has it."""
 MOST_KERNELS = 6
+L1 = "L1 and shared memory"
+WELL_FILLED = 0.5
+"""Below this share of the data that its wavefronts could carry, L1's pipe is said to be busy with badly filled ones."""
 
 
 class Launch(Frozen):
@@ -31,6 +35,9 @@ class Stall(Frozen):
 class KernelCounters(Frozen):
     """Hardware counters of one launch. Percentages are of the peak that the unit can sustain; None where the tool told nothing.
 
+    `sm_pct` is the greater of `instruction_pct` (issue slots and arithmetic pipes) and `memory_instruction_pct` (the queues of loads,
+    stores and address operations). `l1_wavefronts_pct` is how busy the pipe of L1 and shared memory is, `l1_data_pct` what its banks
+    read and write of what they could. `l1_pct` is of the cycles in which multiprocessors were at work, other throughputs of all cycles.
     `occupancy_limits` are blocks that fit on a multiprocessor by each resource: the smallest is the limiter.
     """
 
@@ -46,6 +53,10 @@ class KernelCounters(Frozen):
     l2_pct: float | None = None
     l1_pct: float | None = None
     sm_pct: float | None = None
+    instruction_pct: float | None = None
+    memory_instruction_pct: float | None = None
+    l1_wavefronts_pct: float | None = None
+    l1_data_pct: float | None = None
     tensor_pct: float | None = None
     occupancy_pct: float | None = None
     theoretical_occupancy_pct: float | None = None
@@ -92,10 +103,25 @@ def gaps_us(launches: Sequence[Launch]) -> tuple[float, ...]:
 def _launches_line(launches: Sequence[Launch]) -> str:
     span = max(launch.start_us + launch.duration_us for launch in launches) - min(launch.start_us for launch in launches)
     idle = sum(gaps_us(launches))
-    parts = ", ".join(f"{launch.name[:60] or launch.kind} {launch.duration_us:.2f} us" for launch in launches[:MOST_KERNELS])
+    parts = ", ".join(f"{readable(launch.name)[:60] or launch.kind} {launch.duration_us:.2f} us" for launch in launches[:MOST_KERNELS])
+    if len(launches) == 1:
+        return f"1 launch: {parts}"
     more = f" and {len(launches) - MOST_KERNELS} more" if len(launches) > MOST_KERNELS else ""
-    noun = "launch" if len(launches) == 1 else "launches"
-    return f"{len(launches)} {noun} in {span:.2f} us, {idle:.2f} us ({idle / span:.0%}) idle between them: {parts}{more}"
+    return f"{len(launches)} launches in {span:.2f} us, {idle:.2f} us ({100 * idle / span:.0f} %) idle between them: {parts}{more}"
+
+
+def readable(name: str) -> str:
+    """The function's own name in one that a C++ compiler has mangled (Itanium C++ ABI); other names as they are.
+
+    CUPTI tells names as the linker has them, in which namespaces, one with a hash among them, come first.
+    """
+    found, rest = "", name.removeprefix("_Z").removeprefix("N") if name.startswith("_Z") else ""
+    while length := re.match(r"[1-9][0-9]*", rest):
+        start, end = length.end(), length.end() + int(length[0])
+        found, rest = rest[start:end], rest[end:]
+        if not name.startswith("_ZN"):
+            break
+    return found or name
 
 
 def _kernel_lines(kernel: KernelCounters) -> Iterator[str]:
@@ -106,26 +132,37 @@ def _kernel_lines(kernel: KernelCounters) -> Iterator[str]:
     if kernel.occupancy_pct is not None:
         yield f"  occupancy {kernel.occupancy_pct:.0f} %{_occupancy(kernel)}"
     if kernel.stalls:
-        yield "  warps wait for " + ", ".join(f"{stall.reason} {stall.share:.0%}" for stall in kernel.stalls[:TOP_STALLS])
+        yield "  warps wait for " + ", ".join(f"{stall.reason} {100 * stall.share:.0f} %" for stall in kernel.stalls[:TOP_STALLS])
 
 
 def _occupancy(kernel: KernelCounters) -> str:
     possible = "" if kernel.theoretical_occupancy_pct is None else f" of {kernel.theoretical_occupancy_pct:.0f} % possible"
     waves = "" if kernel.waves is None else f"; {kernel.waves:.2f} waves"
-    return possible + (f", limited by {' and '.join(kernel.limiter)}" if kernel.limiter else "") + waves
+    limited = kernel.limiter and (kernel.theoretical_occupancy_pct or 0.0) < 100.0
+    return possible + (f", limited by {' and '.join(kernel.limiter)}" if limited else "") + waves
 
 
 def verdict_of(kernel: KernelCounters) -> str:
     """Exactly one bottleneck: the ceiling that the kernel is nearest to, or latency where it is near none."""
-    memory = {"DRAM bandwidth": kernel.dram_pct, "L2 bandwidth": kernel.l2_pct, "L1 bandwidth": kernel.l1_pct}
-    units = {**memory, "arithmetic": kernel.sm_pct}
+    memory = {"DRAM bandwidth": kernel.dram_pct, "L2 bandwidth": kernel.l2_pct, L1: kernel.l1_pct}
+    arithmetic = kernel.sm_pct if kernel.instruction_pct is None else kernel.instruction_pct
+    units = {**memory, "arithmetic": arithmetic, "issue of memory instructions": kernel.memory_instruction_pct}
     known = {name: value for name, value in units.items() if value is not None}
     if not known:
         return "no throughput was told"
     nearest = max(known, key=lambda name: known[name])
     if known[nearest] >= IDLE_PCT:
-        return f"bound by {nearest} ({known[nearest]:.0f} % of peak)"
+        return f"bound by {nearest} ({known[nearest]:.0f} % of peak){_badly_filled(kernel) if nearest == L1 else ''}"
     if kernel.waves is not None and kernel.waves < 0.5:
         return f"bound by latency, and too small to fill the device ({kernel.waves:.2f} waves of blocks)"
     waiting = f", warps waiting for {kernel.stalls[0].reason}" if kernel.stalls else ""
     return f"bound by latency{waiting} (nearest ceiling: {nearest} at {known[nearest]:.0f} %)"
+
+
+def _badly_filled(kernel: KernelCounters) -> str:
+    """Banks move 128 bytes a cycle, as much as one wavefront can carry: where they move far less, accesses and not bytes fill the pipe."""
+    pipe, moved = kernel.l1_wavefronts_pct, kernel.l1_data_pct
+    if pipe is None or moved is None or moved >= WELL_FILLED * pipe:
+        return ""
+    busy = f", its pipe busy {pipe:.0f} % of the time to move {moved:.0f} % of the bytes that it could"
+    return f"{busy}: accesses are narrow, scattered or in conflict for banks"

@@ -25,6 +25,9 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "l2_pct": ("lts__throughput.avg.pct_of_peak_sustained_elapsed",),
     "l1_pct": ("l1tex__throughput.avg.pct_of_peak_sustained_active",),
     "sm_pct": ("sm__throughput.avg.pct_of_peak_sustained_elapsed",),
+    "instruction_pct": ("sm__instruction_throughput.avg.pct_of_peak_sustained_elapsed",),
+    "memory_instruction_pct": ("sm__memory_throughput.avg.pct_of_peak_sustained_elapsed",),
+    "l1_wavefronts_pct": ("l1tex__data_pipe_lsu_wavefronts.avg.pct_of_peak_sustained_elapsed",),
     "occupancy_pct": ("sm__warps_active.avg.pct_of_peak_sustained_active",),
     "theoretical_occupancy_pct": ("sm__maximum_warps_per_active_cycle_pct",),
     "waves": ("launch__waves_per_multiprocessor",),
@@ -34,6 +37,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "static_shared_bytes": ("launch__shared_mem_per_block_static",),
     "dynamic_shared_bytes": ("launch__shared_mem_per_block_dynamic",),
 }
+_BANKS = tuple(f"l1tex__data_bank_{way}.avg.pct_of_peak_sustained_elapsed" for way in ("reads", "writes"))
 _WHOLE = frozenset({"grid", "block", "registers", "static_shared_bytes", "dynamic_shared_bytes"})
 
 
@@ -95,12 +99,14 @@ def complaint(output: str) -> str:
 def _kernel(row: Mapping[str, str], units: Mapping[str, str]) -> KernelCounters:
     values = {field: _first(row, names) for field, names in _NAMES.items()}
     whole = {field: None if values[field] is None else round(values[field] or 0.0) for field in _WHOLE}
+    banks = [value for name in _BANKS if (value := _number(row.get(name, ""))) is not None]
     tensor = [value for name in row if _TENSOR.match(name) and (value := _number(row[name])) is not None]
     return KernelCounters(
         **{**values, **whole},  # type: ignore[arg-type]
         name=row.get("Kernel Name", "")[:200],
         duration_us=_microseconds(row, units),
         tensor_pct=max(tensor, default=None),
+        l1_data_pct=sum(banks) if len(banks) == len(_BANKS) else None,
         occupancy_limits=_limits(row),
         stalls=_stalls(row),
     )

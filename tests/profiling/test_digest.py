@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ksearch.profiling.digest import Digest, KernelCounters, Launch, Stall, gaps_us, verdict_of
+from ksearch.profiling.digest import Digest, KernelCounters, Launch, Stall, gaps_us, readable, verdict_of
 
 FULL = KernelCounters(
     name="rank_rows", duration_us=6.5, grid=264, block=256, registers=128, waves=2.0, dram_pct=20.0, l2_pct=30.0, l1_pct=10.0,
@@ -26,6 +26,8 @@ def launch(start: float, duration: float) -> Launch:
         ({"dram_pct": 85.0}, "bound by DRAM bandwidth (85 % of peak)"),
         ({"sm_pct": 91.0, "dram_pct": 85.0}, "bound by arithmetic"),
         ({}, "bound by latency, warps waiting for barrier (nearest ceiling: arithmetic at 40 %)"),
+        ({"sm_pct": 91.0, "instruction_pct": 40.0, "memory_instruction_pct": 91.0}, "bound by issue of memory instructions (91 % of peak)"),
+        ({"l1_pct": 90.0, "l1_wavefronts_pct": 80.0, "l1_data_pct": 50.0}, "bound by L1 and shared memory (90 % of peak)"),
         ({"waves": 0.1}, "too small to fill the device"),
         (dict.fromkeys(("dram_pct", "l2_pct", "l1_pct", "sm_pct")), "no throughput was told"),
     ],
@@ -43,12 +45,37 @@ def test_the_resource_that_allows_the_fewest_blocks_limits_occupancy() -> None:
 
 def test_the_digest_reads_as_a_few_lines() -> None:
     text = Digest(workload="w", regime="long", launches=(launch(0, 2), launch(3, 1)), kernels=(FULL, KernelCounters(name="empty"))).text
-    assert "2 launches in 4.00 us, 1.00 us (25%) idle between them" in text
+    assert "2 launches in 4.00 us, 1.00 us (25 %) idle between them" in text
     assert "rank_rows (264 blocks of 256)" in text
     assert "throughput DRAM 20 %, L2 30 %, L1 10 %, SM 40 %, tensor pipe 12 %" in text
     assert "occupancy 22 % of 25 % possible, limited by shared mem; 2.00 waves" in text
-    assert "warps wait for barrier 40%, long scoreboard 30%, wait 10%" in text
+    assert "warps wait for barrier 40 %, long scoreboard 30 %, wait 10 %" in text
     assert len(text.splitlines()) < 10
+
+
+def test_only_wavefronts_that_carry_little_are_complained_of() -> None:
+    full = FULL.model_copy(update={"l1_pct": 90.0, "l1_wavefronts_pct": 80.0, "l1_data_pct": 50.0})
+    assert "narrow" not in verdict_of(full)
+    assert "narrow" in verdict_of(full.model_copy(update={"l1_data_pct": 30.0}))
+
+
+def test_nothing_limits_a_full_multiprocessor() -> None:
+    full = FULL.model_copy(update={"theoretical_occupancy_pct": 100.0})
+    assert "limited by" not in Digest(workload="w", regime="long", kernels=(full,)).text
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("_ZN2at6native11fill_kernelIfEEvPT_i", "fill_kernel"),
+        ("_Z9rank_rows7Problem", "rank_rows"),
+        ("gemm_kernel", "gemm_kernel"),
+        ("_ZSt4", "_ZSt4"),
+        ("", ""),
+    ],
+)
+def test_a_mangled_name_is_read(name: str, expected: str) -> None:
+    assert readable(name) == expected
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 50)), min_size=1, max_size=8))
