@@ -15,6 +15,8 @@ from ksearch.pending import ForecastBatch, JudgeStep, PromoteStep, ProposeStep, 
 from ksearch.replay.recorded import Diverged, RecordedDesk, RecordedEvaluator
 from ksearch.replay.sittings import KILLED, Arrival, LoopEvent, Sitting, sittings_of
 from ksearch.search import Search
+from ksearch.steering import NOTHING as NO_WISH
+from ksearch.steering import meet
 from ksearch.store.events import (
     BudgetBlocked,
     CandidateWritten,
@@ -26,6 +28,7 @@ from ksearch.store.events import (
     ModelCallStarted,
     NothingWritten,
     Opened,
+    RequestAnswered,
     RunEnded,
     TicketSettled,
     parse_event,
@@ -48,6 +51,7 @@ class Replay(Search):
 
     sitting: Sitting = NOTHING
     left: deque[deque[Arrival]] = field(default_factory=deque)
+    requests: deque[RequestAnswered] = field(default_factory=deque)
     idle_rounds: int = 0
     own_events: int = 0
     """What the loop did since the last arrival."""
@@ -66,12 +70,18 @@ class Replay(Search):
             raise Diverged(f"the record goes on with {after}, which this program doesn't wait for")
         return self.interruption()
 
+    def heed(self) -> RunEnded | None:
+        """What had been asked of the sitting by the time it began; what was asked later arrives like anything else."""
+        while self.requests:
+            self._heed_again(self.requests.popleft())
+        return self.interruption()
+
     def count(self, event: Event, _state: RunState) -> None:
         self.own_events += isinstance(event, LoopEvent)
 
     def _expected(self, arrival: Arrival) -> bool:
         match arrival:
-            case ModelCallStarted(role=Role.SURROGATE):
+            case ModelCallStarted(role=Role.SURROGATE) | RequestAnswered():
                 return True
             case ModelCallSettled():
                 return arrival.call in self.state.calls
@@ -98,6 +108,8 @@ class Replay(Search):
 
     def _take(self, arrival: Arrival) -> None:
         match arrival:
+            case RequestAnswered():
+                self._heed_again(arrival)
             case ModelCallStarted(role=Role.SURROGATE):
                 self.desk.book(self.journal, arrival)
             case ModelCallStarted(ticket=ticket):
@@ -117,6 +129,11 @@ class Replay(Search):
                 self._finish(self._found(self._judging(arrival.candidate, JudgeStep if arrival.kind == "evaluate" else PromoteStep)))
             case _:
                 raise Diverged(f"{arrival.type} of the root came after the search began")
+
+    def _heed_again(self, arrival: RequestAnswered) -> None:
+        """What another process asked for comes to what it came to then; a stop shows in the sitting's end."""
+        met = meet(self.state, arrival.request, arrival.asked_at) if arrival.outcome == "done" else NO_WISH
+        self.journal.record_changes(met.changes, arrival, *met.events, durable=True)
 
     def _until_asked(self, ticket: int | None) -> None:
         """Wait for the question of a ticket. Raises Diverged when it finishes without asking, or never asks."""
@@ -195,6 +212,8 @@ class Replay(Search):
 
 
 def _describe(arrival: Arrival) -> str:
+    if isinstance(arrival, RequestAnswered):
+        return f"request {arrival.number}"
     subject = f"ticket {arrival.ticket}" if hasattr(arrival, "ticket") else f"candidate {getattr(arrival, 'candidate', '?')}"
     return f"{arrival.type} of {subject}"
 
@@ -211,7 +230,8 @@ def replay(record: EventLog, journal: Journal, parts_for: Callable[[RecordedDesk
         for told in sitting.recalled:
             journal.record(told)
         parts = parts_for(RecordedDesk(record))
-        search = Replay(journal, parts, threading.Event(), sitting=sitting, left=deque(map(deque, sitting.batches)))
+        search = Replay(journal, parts, threading.Event(), sitting=sitting)
+        search.left, search.requests = deque(map(deque, sitting.batches)), deque(sitting.requests)
         journal.observers.append(search.count)
         search.run()
         journal.observers.remove(search.count)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from itertools import pairwise
+from typing import TypeAlias, get_args
 
 from ksearch.store.events import (
     ArmOpenedEvent,
@@ -29,6 +30,7 @@ from ksearch.store.events import (
     Opened,
     PlanningFailed,
     PlanRefuted,
+    RequestAnswered,
     RootSettled,
     RunEnded,
     TicketIssued,
@@ -41,12 +43,14 @@ KILLED = "the process that ran it ended"
 
 Written: TypeAlias = CandidateWritten | NothingWritten | TicketSettled
 Judged: TypeAlias = EvaluationSettled | EvaluationLost
-Arrival: TypeAlias = ModelCallStarted | ModelCallSettled | BudgetBlocked | ForecastMade | Written | Judged
+Arrival: TypeAlias = ModelCallStarted | ModelCallSettled | BudgetBlocked | ForecastMade | Written | Judged | RequestAnswered
 """Events that came from outside the loop."""
 
 
 LoopEvent: TypeAlias = ArmOpenedEvent | TicketIssued | TicketSettled | EvaluationStarted | IncumbentChanged | PlanRefuted
 """Events by which the loop's own turns show."""
+
+_TURN = (CandidateWritten, ModelCallStarted, *get_args(LoopEvent))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ class Sitting:
     """What it learnt of the device before it began."""
     recalled: tuple[KnowledgeRecalled, ...] = ()
     """What it was told of earlier runs."""
+    requests: tuple[RequestAnswered, ...] = ()
+    """What had been asked of it by the time it began."""
 
 
 def sittings_of(events: Sequence[Event]) -> Iterator[Sitting]:
@@ -73,7 +79,14 @@ def sittings_of(events: Sequence[Event]) -> Iterator[Sitting]:
     for start, end in zip(starts, [*starts[1:], len(events)], strict=True):
         part = events[start + 1 : end]
         yield _sitting(part, changes)
-        changes = tuple(event for event in part if isinstance(event, BudgetChanged))
+        changes = tuple(_changed_between(events[start:end]))
+
+
+def _changed_between(part: Sequence[Event]) -> Iterator[BudgetChanged]:
+    """Limits that were changed while nobody searched: one that a running search was asked for follows its request."""
+    for before, event in pairwise(part):
+        if isinstance(event, BudgetChanged) and not isinstance(before, RequestAnswered):
+            yield event
 
 
 def _sitting(part: Sequence[Event], changes: tuple[BudgetChanged, ...]) -> Sitting:
@@ -81,8 +94,9 @@ def _sitting(part: Sequence[Event], changes: tuple[BudgetChanged, ...]) -> Sitti
     batches: list[tuple[Arrival, ...]] = []
     current: list[Arrival] = []
     tail = 0
+    requests = _asked_first(part)
     for event in _without_root(part):
-        if isinstance(event, WorldModelRevised | PlanningFailed):
+        if event in requests or isinstance(event, WorldModelRevised | PlanningFailed):
             continue  # one answer with the ticket's settlement behind it
         if isinstance(event, Arrival) and _came_from_outside(event, ending):
             current.append(event)
@@ -96,7 +110,14 @@ def _sitting(part: Sequence[Event], changes: tuple[BudgetChanged, ...]) -> Sitti
         batches.append(tuple(current))
     bounds = tuple(event for event in part if isinstance(event, BoundsKnown))
     recalled = tuple(event for event in part if isinstance(event, KnowledgeRecalled))
-    return Sitting(tuple(batches), ending, any(isinstance(event, RootSettled) for event in part), tail, changes, bounds, recalled)
+    return Sitting(tuple(batches), ending, any(isinstance(event, RootSettled) for event in part), tail, changes, bounds, recalled, requests)
+
+
+def _asked_first(part: Sequence[Event]) -> tuple[RequestAnswered, ...]:
+    """Requests that were taken in before the loop's first turn: while the root was judged, or before anything else."""
+    root = next((index for index, event in enumerate(part) if isinstance(event, RootSettled)), None)
+    first = root if root is not None else next((index for index, event in enumerate(part) if isinstance(event, _TURN)), len(part))
+    return tuple(event for event in part[:first] if isinstance(event, RequestAnswered))
 
 
 def _without_root(part: Sequence[Event]) -> Sequence[Event]:

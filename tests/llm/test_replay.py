@@ -17,8 +17,10 @@ from ksearch.prepare import ModelParts, model_parts
 from ksearch.replay.recorded import Diverged, RecordedDesk, RecordedEvaluator
 from ksearch.replay.run import check_same
 from ksearch.replay.search import replay
-from ksearch.store.events import ModelCallSettled, parse_event
+from ksearch.store.events import ModelCallSettled, RequestAnswered, parse_event
+from ksearch.store.inbox import put_request
 from ksearch.store.journal import read_state
+from ksearch.store.requests import Ban, Budget, Pin, Request, Unpin
 from tests.llm.brain import Diligent
 from tests.llm.conftest import Bench, bench_of
 from tests.llm.messages_server import Body, Error, Say, serving
@@ -79,6 +81,35 @@ def test_a_replay_of_a_run_that_was_interrupted_and_resumed(tmp_path: Path) -> N
             bench.reopen()
         assert bench.search().status == "budget"
     replay_of(bench, tmp_path)
+
+
+def test_a_replay_of_a_run_that_was_steered(tmp_path: Path) -> None:
+    """Limits, bans and pins come where they came, while it searched and while nobody did."""
+    with serving(Diligent()) as server:
+        bench = bench_of(tmp_path, server, budget={"max_evaluations": 30, "max_usd": 100.0})
+        wishes = ((6, Pin(node=1)), (9, Ban(idea="vectorise")), (10, Pin(node=10_000)), (12, Budget(limits={"max_evaluations": 9})))
+        asking = threading.Thread(target=ask_at, args=(bench, server, wishes), daemon=True)
+        asking.start()
+        assert bench.search().status == "budget"
+        asking.join()
+        assert bench.journal is not None
+        bench.journal.log.close()
+        for wish in (Budget(limits={"max_evaluations": 14}), Unpin(node=1)):
+            put_request(bench.folder / "run.sqlite", wish, "test")
+        bench.reopen()
+        assert bench.search().status == "budget"
+    events = [parse_event(stored.payload) for stored in bench.journal.log.events()]
+    answers = [event for event in events if isinstance(event, RequestAnswered)]
+    assert [answer.outcome for answer in answers] == ["done", "done", "refused", "done", "done", "done"]
+    assert bench.state.evaluations == 14
+    replay_of(bench, tmp_path)
+
+
+def ask_at(bench: Bench, server: Any, wishes: tuple[tuple[int, Request], ...]) -> None:
+    for calls, wish in wishes:
+        while len(server.served.bodies) < calls and not bench.stop.wait(0.005):
+            pass
+        put_request(bench.folder / "run.sqlite", wish, "test")
 
 
 def stop_at(bench: Bench, server: Any, calls: int) -> None:
