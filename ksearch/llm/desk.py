@@ -192,7 +192,8 @@ class Desk:
                 if intent.role is not Role.SURROGATE:  # without forecasts the search goes on: everything is measured
                     journal.record(BudgetBlocked(ticket=intent.ticket, resource=resource, reason=reason), durable=True)
                 raise OutOfBudget(reason)
-        return not ledger.blocking(bound.amounts)
+        # A limit of something else that was lowered below what is promised must not keep a call from the ticket that holds the promise.
+        return not any(bound.amounts[resource] > 0 for resource in ledger.blocking(bound.amounts))
 
     def _start(self, journal: Journal, number: int, intent: Intent, digest: str) -> None:
         journal.record(

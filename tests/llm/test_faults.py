@@ -6,6 +6,7 @@ import itertools
 import json
 import random
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +15,12 @@ import pytest
 
 from ksearch.errors import Unavailable
 from ksearch.llm.types import Usage
+from ksearch.search import POLL_SECONDS
 from ksearch.store.events import BudgetBlocked, Event, ModelCallLost, ModelCallStarted, NothingWritten, PlanningFailed, parse_event
 from ksearch.store.fold import ModelCall, RunState
+from ksearch.store.inbox import put_request
 from ksearch.store.journal import read_state
+from ksearch.store.requests import Budget
 from ksearch.tree.types import NodeId
 from tests.llm.brain import Diligent, code, plan, proposal, task_of, write
 from tests.llm.conftest import KEY, Bench, bench_of
@@ -302,3 +306,28 @@ def test_planning_that_never_works_ends_the_search(tmp_path: Path) -> None:
         assert bench.search().status == "done"
     assert len(server.served.bodies) == 6, "three proposals at the root, each asked twice"
     assert sum(isinstance(event, PlanningFailed) for event in events_of(bench)) == 3
+
+
+@dataclass
+class Lowering(Diligent):
+    """Lowers the limit of evaluations below what is promised before it gives the first kernel, in a form that must be asked for again."""
+
+    folder: Path | None = None
+
+    def __call__(self, body: Body) -> Say | Error:
+        if task_of(body) != "write" or self.folder is None:
+            return super().__call__(body)
+        put_request(self.folder / "run.sqlite", Budget(limits={"max_evaluations": 1}), "test")
+        self.folder = None
+        time.sleep(3 * POLL_SECONDS)
+        return Say([text("Here is the kernel.")])
+
+
+def test_a_limit_lowered_below_what_is_promised_keeps_no_question_waiting(tmp_path: Path) -> None:
+    brain = Lowering()
+    with serving(brain) as server:
+        bench = bench_of(tmp_path, server, budget={"max_evaluations": 20, "max_usd": 100.0})
+        brain.folder = bench.folder
+        assert bench.search().status == "budget"
+    assert bench.state.settings.budget.max_evaluations == 1
+    assert not bench.state.open_tickets
