@@ -218,7 +218,8 @@ def _lines_below(state: State, start: Node) -> Lines:
     while here < len(nodes):
         nodes += nodes[here].children
         here += 1
-    offers = [offer_of(node, action, step_digest(action)) for node in nodes for action in node.queue]
+    # A refuted plan keeps its queue, and takes no proposal.
+    offers = [offer_of(node, action, step_digest(action)) for node in nodes if node.own is not None for action in node.queue]
     return Lines(offers, filter(state.can_write, nodes), filter(state.can_propose, nodes))
 
 
